@@ -1,0 +1,1 @@
+"""Software that takes a DICOM image from the scanner to the research archive around Flywheel."""

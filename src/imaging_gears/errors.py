@@ -1,0 +1,273 @@
+"""Every error raised on purpose, and what each does to the job.
+
+* ImagingError
+  x ConfigError                 - the job is set up wrongly; no file is at fault
+    + CredentialsError            AWS credentials or region are missing
+    + PermissionDeniedError       a service refused the key, or the key may not do this
+    + ParameterMissingError       SSM has no such parameter
+    + SiteKeyError                the gear's Flywheel key is none, or belongs to another site
+    + AdcidError                  the project says no center
+    + NotFoundError               what the job was given is not there (any more)
+  x InputFileError              - this file can't be used
+    + NotDicomError               no DICOM, neither the file nor anything in it
+    + ArchiveError                an archive that can't be opened
+    + HeaderError                 a DICOM whose header can't be read whole
+    + MissingAttributeError       a needed attribute is absent or empty
+    + InvalidAttributeError       a needed attribute is there and is no legal value
+    + PtidError                   no usable participant id
+  x IdentityError               - whose image it is can't be said
+    + IdentifierNotFoundError     the registry answered: no such participant
+    + NaccidInvalidError          a NACCID that is none, or is of the other mode
+    + NaccidConflictError         two NACCIDs for one subject
+  x ServiceError                - a service did not answer; safe to run again
+
+`disposition` says what an error does: ``fail-file`` ends as QC FAIL in a job that succeeds,
+``fail-job`` ends as exit 1. No message carries a value of a patient: `value` does, and only the QC
+record shows it.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+Disposition = Literal["fail-file", "fail-job"]
+
+
+class ImagingError(Exception):
+    """Base of all errors raised on purpose.
+
+    Args:
+        message: one sentence for a person: what is wrong, and where. No value of a patient in it.
+        location: where to look: a DICOM keyword, or a path such as ``project.info.adcid``.
+        value: what was found there. May identify a patient: it goes into the QC record only.
+        expected: what would have been right.
+    """
+
+    code: ClassVar[str]
+    disposition: ClassVar[Disposition]
+    cause: ClassVar[str]
+    remedy: ClassVar[str]
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        location: str | None = None,
+        value: str | None = None,
+        expected: str | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.location = location
+        self.value = value
+        self.expected = expected
+
+    def sentence(self) -> str:
+        """Return what is wrong and what to do, for a log line or a terminal."""
+        return f"{self.message} {self.remedy}"
+
+
+class ConfigError(ImagingError):
+    """The job is set up wrongly; no file is at fault."""
+
+    code = "config-invalid"
+    disposition = "fail-job"
+    cause = "A config value or an input of the job is missing or not one of the allowed values."
+    remedy = "Correct the gear's configuration (gear rule or run dialog) and run it again."
+
+
+class CredentialsError(ConfigError):
+    """AWS credentials or region are missing."""
+
+    code = "aws-credentials-missing"
+    cause = (
+        "AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY or AWS_DEFAULT_REGION is not set in the job's"
+        " environment."
+    )
+    remedy = "Ask the site's administrator to put the gear on the allow list for the AWS variables."
+
+
+class PermissionDeniedError(ConfigError):
+    """A service refused the key, or the key may not do this."""
+
+    code = "permission-denied"
+    cause = "Flywheel, AWS or the identifier API answered 401 or 403 to the gear's key."
+    remedy = (
+        "Ask the administrator of the named service to renew the key or to grant the permission"
+        " (docs/image-identifier-lookup.md lists them)."
+    )
+
+
+class ParameterMissingError(ConfigError):
+    """SSM has no such parameter."""
+
+    code = "parameter-missing"
+    cause = "The AWS SSM parameter store has no usable parameter of that name."
+    remedy = "Create the parameter, or correct the config value apikey_path_prefix."
+
+
+class SiteKeyError(ConfigError):
+    """The gear's Flywheel key is none, or belongs to another site."""
+
+    code = "key-of-another-site"
+    cause = (
+        "The Flywheel key in SSM is not of the form host:KEY, would travel unencrypted, or is for"
+        " another host than the job's own site."
+    )
+    remedy = "Put a key of this site into the SSM parameter, or correct apikey_path_prefix."
+
+
+class AdcidError(ConfigError):
+    """The project says no center."""
+
+    code = "adcid-invalid"
+    cause = "project.info has neither pipeline_adcid nor adcid as a whole number of 0 or more."
+    remedy = "Set pipeline_adcid in the project's custom information."
+
+
+class NotFoundError(ConfigError):
+    """What the job was given is not there (any more)."""
+
+    code = "not-found"
+    cause = (
+        "The file, its subject or project, the S3 bucket or the Lambda function does not exist, or"
+        " was deleted meanwhile."
+    )
+    remedy = "Check that it still exists and that the configuration names it correctly."
+
+
+class InputFileError(ImagingError):
+    """This file can't be used."""
+
+    code = "file-unusable"
+    disposition = "fail-file"
+    cause = "The input file can't be used."
+    remedy = "Upload the file again from its source."
+
+
+class NotDicomError(InputFileError):
+    """No DICOM, neither the file nor anything in it."""
+
+    code = "not-dicom"
+    cause = "Neither the file nor any member of the archive is a DICOM image."
+    remedy = "Upload a DICOM file, or a zip with at least one DICOM image in it."
+
+
+class ArchiveError(InputFileError):
+    """An archive that can't be opened."""
+
+    code = "archive-unreadable"
+    cause = (
+        "The upload is an archive that is cut off, damaged, encrypted, packed with a method that is"
+        " not supported, or of another kind than zip."
+    )
+    remedy = "Pack the series as an ordinary zip (deflate, no password) and upload it again."
+
+
+class HeaderError(InputFileError):
+    """A DICOM whose header can't be read whole."""
+
+    code = "header-unreadable"
+    cause = (
+        "The DICOM header is cut off, contradicts its own lengths or transfer syntax, or exceeds"
+        " the bounds of what a header of this kind holds."
+    )
+    remedy = "Export the series from the scanner or PACS again and upload it."
+
+
+class MissingAttributeError(InputFileError):
+    """A needed attribute is absent or empty."""
+
+    code = "attribute-missing"
+    cause = "The DICOM has no value for an attribute that the gear needs (StudyDate, Modality)."
+    remedy = "Ask the site that made the image to send it with this attribute filled in."
+
+
+class InvalidAttributeError(InputFileError):
+    """A needed attribute is there and is no legal value."""
+
+    code = "attribute-invalid"
+    cause = (
+        "The attribute holds something that is not legal there: StudyDate is no calendar date,"
+        " Modality is not letters and digits, several values stand where one may, or control"
+        " characters do."
+    )
+    remedy = "Ask the site that made the image to correct the attribute and send it again."
+
+
+class PtidError(InputFileError):
+    """No usable participant id."""
+
+    code = "ptid-invalid"
+    cause = (
+        "The subject label (or, where it is empty, the DICOM PatientID) is not a participant id: 1"
+        " to 10 printable characters, no blank, no slash, not zeros only."
+    )
+    remedy = "Correct the subject's label in Flywheel and run the gear on the file again."
+
+
+class IdentityError(ImagingError):
+    """Whose image it is can't be said."""
+
+    code = "identity-unknown"
+    disposition = "fail-file"
+    cause = "The image can't be given to a participant."
+    remedy = "Ask the center's data manager to check the subject label."
+
+
+class IdentifierNotFoundError(IdentityError):
+    """The registry answered: no such participant."""
+
+    code = "identifier-not-found"
+    cause = "The registry has no participant with this center (ADCID) and participant id (PTID)."
+    remedy = (
+        "Check the subject label; when it is right, enroll the participant and run the gear on the"
+        " file again."
+    )
+
+
+class NaccidInvalidError(IdentityError):
+    """A NACCID that is none, or is of the other mode."""
+
+    code = "naccid-invalid"
+    cause = (
+        "A NACCID is not NACC or TEST and six digits, or is a TEST id in prod mode or a NACC id in"
+        " dev mode."
+    )
+    remedy = "Check database_mode; when it is right, tell NACC which subject this is."
+
+
+class NaccidConflictError(IdentityError):
+    """Two NACCIDs for one subject."""
+
+    code = "naccid-conflict"
+    cause = (
+        "The NACCID stored on the subject, the one in its label and the one the registry gives are"
+        " not the same. The stored one was left as it is."
+    )
+    remedy = "Ask NACC which one is right before anything is changed."
+
+
+class ServiceError(ImagingError):
+    """A service did not answer; safe to run again.
+
+    Args:
+        service: who, as the user knows it: ``Flywheel``, ``AWS SSM``, ``identifier API``.
+        problem: what it did, without its own text: ``timed out``, ``HTTP 503``.
+    """
+
+    code = "service-unavailable"
+    disposition = "fail-job"
+    cause = "A service did not answer, or not usably, in all tries that the gear makes."
+    remedy = "Run the job again later; that is safe."
+
+    def __init__(self, service: str, problem: str, *, while_: str | None = None) -> None:
+        doing = f" while {while_}" if while_ else ""
+        super().__init__(f"{service} did not answer usably{doing}: {problem}.")
+        self.service = service
+        self.problem = problem
+
+
+def subclasses(root: type[ImagingError] = ImagingError) -> list[type[ImagingError]]:
+    """Return `root` and all its descendants, parents first."""
+    return [root, *(leaf for child in root.__subclasses__() for leaf in subclasses(child))]

@@ -1,0 +1,135 @@
+"""Which DICOM of the upload counts: the first image in the order of the archive's directory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+
+from imaging_gears.dicom.header import NO_PREAMBLE, Header, read_header
+from imaging_gears.dicom.members import Member, Skipped, Upload
+from imaging_gears.errors import ImagingError, InputFileError, NotDicomError
+from imaging_gears.image_identifier_lookup.dicom_utils import KEPT, DicomMetadata, dicom_metadata
+from imaging_gears.model import findings
+from imaging_gears.model.findings import Finding
+
+LOOKED_AT_FROM_THE_END = 20
+"""Members looked at for the archive's last image, which tells whether it mixes identities."""
+SKIPPED_NAMED = 1000
+"""Members passed over that are named; the rest is only counted."""
+_IDENTITY = ("patient_id", "study_instance_uid")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resolved:
+    """The DICOM that counts, and how it was found.
+
+    Attributes:
+        member: its name in the archive; None where the upload itself is the DICOM.
+        skipped: what was passed over before it, and why; at most `SKIPPED_NAMED` of `passed_over`.
+        bytes_read: of the upload, from disk.
+    """
+
+    metadata: DicomMetadata = field(repr=False)
+    findings: tuple[Finding, ...]
+    member: str | None = field(repr=False)
+    skipped: tuple[Skipped, ...] = field(repr=False)
+    passed_over: int
+    transfer_syntax_uid: str | None
+    bytes_read: int
+
+    def remark(self) -> str:
+        """Return a line for the log: names of members may name patients, so it has none."""
+        where = "the upload itself" if self.member is None else "a member of the archive"
+        return f"{where}, {self.passed_over} passed over, {self.bytes_read} bytes read"
+
+
+def resolve(path: Path) -> Resolved:
+    """Return the twelve values of the first readable DICOM in the upload at `path`.
+
+    Raises:
+        NotDicomError: there is none.
+        ArchiveError: the archive, or the only DICOM in it, can't be read.
+        HeaderError: the only DICOM can't be read whole.
+        InvalidAttributeError: a needed attribute has several values, or control characters.
+    """
+    with Upload(path) as upload:
+        return _first(upload)
+
+
+def _first(upload: Upload) -> Resolved:
+    skipped: list[Skipped] = []
+    passed_over, first_error = 0, None
+    for each in upload.members():
+        outcome = _read(each)
+        if isinstance(outcome, Header):
+            return _resolved(upload, each, outcome, skipped, passed_over)
+        passed_over += 1
+        if not isinstance(outcome, NotDicomError):
+            first_error = first_error or outcome
+        if len(skipped) < SKIPPED_NAMED:
+            skipped.append(_as_skipped(each, outcome))
+    if first_error is not None:
+        raise first_error
+    if len(skipped) == 1 and skipped[0].name == "":
+        message = "The upload is neither a DICOM file nor a zip archive."
+    else:
+        message = f"The archive has no DICOM image among its {passed_over} members."
+    raise NotDicomError(message)
+
+
+def _resolved(
+    upload: Upload,
+    each: Member | Skipped,
+    header: Header,
+    skipped: list[Skipped],
+    passed_over: int,
+) -> Resolved:
+    metadata, found = dicom_metadata(header)
+    if NO_PREAMBLE in header.warnings:
+        found += (findings.NO_PREAMBLE.finding(),)
+    if each.name is not None and _is_mixed(upload, metadata):
+        found += (findings.MIXED_IDENTITY.finding(),)
+    return Resolved(
+        metadata=metadata,
+        findings=found,
+        member=each.name,
+        skipped=tuple(skipped),
+        passed_over=passed_over,
+        transfer_syntax_uid=header.transfer_syntax_uid,
+        bytes_read=upload.bytes_read,
+    )
+
+
+def _read(each: Member | Skipped) -> Header | InputFileError:
+    """Return the header of a member, or why it does not count."""
+    if isinstance(each, Skipped):
+        return each.error or NotDicomError(each.reason)
+    try:
+        with each.open() as stream:
+            return read_header(stream, KEPT.values())
+    except InputFileError as error:
+        return error
+
+
+def _is_mixed(upload: Upload, first: DicomMetadata) -> bool:
+    """Return whether the archive's last image is of another patient or study than its first."""
+    try:
+        for header in _last_headers(upload):
+            last = {key: header.values[KEPT[key].keyword] for key in _IDENTITY}
+            return any(last[key] != ((first[key],) if first[key] else ()) for key in _IDENTITY)
+    except ImagingError:
+        return False  # the end of the archive can't be read; its first image can, and counts
+    return False
+
+
+def _last_headers(upload: Upload) -> Iterator[Header]:
+    for each in islice(upload.members(reverse=True), LOOKED_AT_FROM_THE_END):
+        outcome = _read(each)
+        if isinstance(outcome, Header):
+            yield outcome
+
+
+def _as_skipped(each: Member | Skipped, error: InputFileError) -> Skipped:
+    return each if isinstance(each, Skipped) else Skipped(each.name or "", error.message)

@@ -1,0 +1,277 @@
+"""The content of a QC status log: its lines, its info, and how versions of both are merged. Pure.
+
+Flywheel can't write on a condition: an upload makes a new version, whatever came between. So every
+version says in its info which version it was made from (`base`), and holds all that the versions up
+to that one held. Whoever reads version N with base B therefore knows that only the versions between
+B and N can hold something that N lacks, merges those, and has all that was ever written
+(docs/image-identifier-lookup.md, "The QC log").
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from imaging_gears.image_identifier_lookup import GEAR
+from imaging_gears.image_identifier_lookup.report import Json, note_identity, validation_block
+from imaging_gears.model.findings import State
+
+_LINE = re.compile(
+    r"[-0-9]{10} [:0-9]{8} QC Status: "
+    + re.escape(GEAR.upper())
+    + r" - (?P<state>PASS|FAIL)  .* (?P<file_id>\S+)#(?P<version>\d+)(?: run (?P<run>\d+))?"
+)
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogVersion:
+    """One version of a log, as Flywheel keeps it. `number` counts from 1."""
+
+    number: int
+    text: str = field(repr=False)
+    info: Mapping[str, Any] = field(repr=False)
+    tags: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Content:
+    """What a log is to hold."""
+
+    text: str = field(default="", repr=False)
+    info: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    tags: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """What one run has to say of one file version: its lines, and its record in the log's info.
+
+    Attributes:
+        log_name: the log that it belongs to.
+        run: counts the finished runs of the gear on this file version from 1. A run that is done
+            again because it was killed, or that runs twice at once, has one number and leaves one
+            line.
+        data: the error objects of the run.
+        event: the note of the event that announces the outcome, None where none is announced.
+    """
+
+    log_name: str = field(repr=False)
+    file_id: str
+    version: int
+    run: int
+    state: State
+    file_name: str = field(repr=False)
+    timestamp: str
+    data: tuple[Mapping[str, Any], ...] = field(default=(), repr=False)
+    event: Mapping[str, Any] | None = field(default=None, repr=False)
+    visit: Mapping[str, Any] = field(repr=False)
+
+    def text(self) -> str:
+        """Return the line of the run and one line of JSON per error object."""
+        name = _CONTROL.sub("_", self.file_name)
+        run = f" run {self.run}" if self.run > 1 else ""
+        verdict = f"{self.timestamp} QC Status: {GEAR.upper()} - {self.state}"
+        lines = [f"{verdict}  {name} {self.file_id}#{self.version}{run}"]
+        lines += [json.dumps(each, ensure_ascii=False, separators=(",", ":")) for each in self.data]
+        return "".join(f"{line}\n" for line in lines)
+
+    def record(self) -> Json:
+        """Return what the log's info keeps of the file."""
+        return {
+            "version": self.version,
+            "run": self.run,
+            "state": self.state,
+            "timestamp": self.timestamp,
+            "data": [dict(each) for each in self.data],
+            "events": [] if self.event is None else [dict(self.event)],
+        }
+
+
+def base_of(info: Mapping[str, Any]) -> int | None:
+    """Return the version up to which a log with this info is complete, None if it doesn't say."""
+    base = _block(info.get(GEAR)).get("base")
+    return base if isinstance(base, int) else None
+
+
+def merge(versions: Sequence[LogVersion]) -> Content:
+    """Return what a log must hold so that none of `versions` (oldest first) loses anything.
+
+    Entries of other gears are taken from the version that changed them last.
+    """
+    first, *later = versions
+    info, tags = dict(first.info), list(first.tags)
+    for version in later:
+        info = _merge_info(first.info, info, version.info)
+        tags += [each for each in version.tags if each not in tags]
+    text = merge_texts([version.text for version in versions])
+    return Content(text=text, info=info, tags=tuple(tags))
+
+
+def with_entry(content: Content, entry: Entry, base: int) -> Content:
+    """Return `content` with what `entry` has to say, as made from version `base`."""
+    info = dict(content.info)
+    files = _merge_files(_files(info), {entry.file_id: entry.record()})
+    naccid = entry.visit["naccid"] or _block(info.get("visit")).get("naccid")
+    info["visit"] = {**entry.visit, "naccid": naccid}
+    info[GEAR] = {**_block(info.get(GEAR)), "base": base, "files": files}
+    info["qc"] = {**_block(info.get("qc")), GEAR: {"validation": _validation(files)}}
+    text = merge_texts([content.text, entry.text()])
+    return Content(text=text, info=info, tags=content.tags)
+
+
+def lacks_nothing(version: LogVersion, content: Content) -> bool:
+    """Return whether `version` holds all of `content` already, the base aside."""
+    return (
+        merge_texts([version.text]) == content.text
+        and _without_base(version.info) == _without_base(content.info)
+        and set(version.tags) == set(content.tags)
+    )
+
+
+def noted_event(
+    info: Mapping[str, Any], file_id: str, note: Mapping[str, Any]
+) -> Mapping[str, Any] | None:
+    """Return the note by which the log has what `note` announces of that file."""
+    for each in _block(_files(info).get(file_id)).get("events", ()):
+        if note_identity(_block(each)) == note_identity(note):
+            return _block(each)
+    return None
+
+
+def find_name(names: Iterable[str], wanted: str) -> str | None:
+    """Return the log of that name, else the one that differs in the modality's letter case only."""
+    visit, modality, ending = _modality_apart(wanted)
+    candidates = []
+    for name in names:
+        if name == wanted:
+            return name
+        its = _modality_apart(name)
+        if (its[0], its[2]) == (visit, ending) and its[1].casefold() == modality.casefold():
+            candidates.append(name)
+    return min(candidates, default=None)
+
+
+def merge_texts(texts: Sequence[str]) -> str:
+    """Return the lines of all `texts`, in their order, each as often as the text that has it most.
+
+    A line of this gear stands for one run of one file version: it stays once, with the error lines
+    of the fuller one where two texts differ in them.
+    """
+    merged: list[str] = []
+    for text in texts:
+        seen: Counter[str] = Counter()
+        for block in _blocks(text):
+            if _run_of(block) is not None:
+                _merge_run(merged, block)
+                continue
+            seen[block] += 1
+            if seen[block] > merged.count(block):
+                merged.append(block)
+    return "".join(merged)
+
+
+def _merge_run(merged: list[str], block: str) -> None:
+    run, codes = _run_of(block), _codes(block)
+    for index, other in enumerate(merged):
+        if _run_of(other) != run:
+            continue
+        if codes <= _codes(other):
+            return
+        if codes > _codes(other):
+            merged[index] = block
+            return
+    merged.append(block)
+
+
+def _blocks(text: str) -> list[str]:
+    """Return the lines of `text`, each with the lines of JSON below it."""
+    blocks: list[str] = []
+    for line in text.removesuffix("\n").split("\n") if text else ():
+        if line.startswith("{") and blocks:
+            blocks[-1] += f"{line}\n"
+        else:
+            blocks.append(f"{line}\n")
+    return blocks
+
+
+def _run_of(block: str) -> tuple[str | None, ...] | None:
+    match = _LINE.fullmatch(block.partition("\n")[0])
+    return match.group("file_id", "version", "run", "state") if match else None
+
+
+def _codes(block: str) -> frozenset[str]:
+    codes = set()
+    for line in block.splitlines()[1:]:
+        try:
+            codes.add(str(_block(json.loads(line)).get("code")))
+        except ValueError:
+            codes.add(line)
+    return frozenset(codes)
+
+
+def _merge_info(
+    start: Mapping[str, Any], merged: Mapping[str, Any], later: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return `merged` with what `later` changed against `start`; nothing is ever taken away."""
+    result = dict(merged)
+    for key, value in later.items():
+        if key == "qc":
+            entries, before = _block(value), _block(start.get(key))
+            changed = {gear: entry for gear, entry in entries.items() if entry != before.get(gear)}
+            result[key] = {**entries, **_block(result.get(key)), **changed}
+        elif key == GEAR:
+            files = _merge_files(_files(result), _files(later))
+            result[key] = {**_block(result.get(key)), **_block(value), "files": files}
+        elif key not in result or value != start.get(key):
+            result[key] = value
+    return result
+
+
+def _merge_files(earlier: Mapping[str, Any], later: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(earlier)
+    for file_id, record in later.items():
+        other = _block(merged.get(file_id))
+        latest = record if _order(record) >= _order(other) else other
+        events = list(other.get("events", ()))
+        known = {note_identity(note) for note in events}
+        # The first note in the order of the log's versions is the one that every job goes by.
+        events += [
+            note for note in _block(record).get("events", ()) if note_identity(note) not in known
+        ]
+        merged[file_id] = {**latest, "events": events}
+    return merged
+
+
+def _order(record: Mapping[str, Any]) -> tuple[int, int]:
+    return int(record.get("version", 0)), int(record.get("run", 0))
+
+
+def _validation(files: Mapping[str, Any]) -> Json:
+    records = sorted(files.items(), key=lambda item: (str(item[1].get("timestamp")), item[0]))
+    failed = any(record.get("state") == "FAIL" for _, record in records)
+    data = [each for _, record in records for each in record.get("data", ())]
+    return validation_block("FAIL" if failed else "PASS", data)
+
+
+def _files(info: Mapping[str, Any]) -> Mapping[str, Any]:
+    return _block(_block(info.get(GEAR)).get("files"))
+
+
+def _without_base(info: Mapping[str, Any]) -> Mapping[str, Any]:
+    return {**info, GEAR: {**_block(info.get(GEAR)), "base": None}}
+
+
+def _modality_apart(name: str) -> tuple[str, str, str]:
+    """Return what stands before, in and behind the modality's place of a log's name."""
+    head, _, ending = name.rpartition("_")
+    visit, _, modality = head.rpartition("_")
+    return visit, modality, ending
+
+
+def _block(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}

@@ -1,0 +1,176 @@
+"""The record on the input file: info and tags, from a fresh read, for the job's version only."""
+
+from __future__ import annotations
+
+import datetime as dt
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from imaging_gears.errors import ImagingError, ServiceError
+from imaging_gears.image_identifier_lookup import report
+from imaging_gears.image_identifier_lookup.config import Job
+from imaging_gears.image_identifier_lookup.joblog import log, step
+from imaging_gears.image_identifier_lookup.progress import Progress, notes_of
+from imaging_gears.image_identifier_lookup.unwritten import Unwritten, parse_unwritten
+from imaging_gears.model.event import EventNote
+from imaging_gears.model.findings import FILE_RECORD_NOT_WRITTEN, WarningKind
+from imaging_gears.ports import ContainerRef, FileState, Site
+
+FRESH_SECONDS = 1.0
+"""How old a read of the file may be for its info to be written from it."""
+FILE_RECORD = "file record"
+
+
+@dataclass(slots=True)
+class Recorder:
+    """Records one run on its input file.
+
+    Attributes:
+        at: what the run has found out; what could not be written is added to it.
+        file: the input as the run first read it.
+        run: which run of the gear on this version this is, counted from 1.
+        owed: what this and earlier runs of this version could not write.
+        fresh: the input as it was read last; None where it could not be.
+    """
+
+    job: Job
+    site: Site
+    at: Progress
+    file: FileState
+    moment: dt.datetime
+    run: int = field(init=False)
+    owed: Unwritten = field(init=False)
+    fresh: FileState | None = field(init=False, default=None)
+    _read_at: float | None = field(init=False, default=None)
+    _path: str | None = field(init=False, default=None, repr=False)
+
+    def __post_init__(self) -> None:
+        """Take over what earlier runs of this version of the file have left."""
+        notes = {} if self.at.is_superseded_by(self.file) else notes_of(self.file)
+        self.owed = parse_unwritten(notes.get("unwritten"))
+        self.run = run_number(self.file, self.at.version)
+
+    def read_fresh(self) -> None:
+        """Read the input again, unless that was done a moment ago."""
+        if self._read_at is not None and time.monotonic() - self._read_at <= FRESH_SECONDS:
+            return
+        try:
+            self.fresh, self._read_at = self.site.file(self.file.file_id), time.monotonic()
+        except ImagingError as error:
+            self.fresh = None
+            log.warning("the input file could not be read again: %s", error.message)
+
+    def record(self, note: EventNote | None = None) -> None:
+        """Write the file record; a failure ends up in ``at.missing``."""
+        self.read_fresh()
+        if self.fresh is not None and self.at.is_superseded_by(self.fresh):
+            log.info("nothing is written on the file: its newer version has a job of its own")
+            return
+        self.done(FILE_RECORD, lambda: self._write(note), FILE_RECORD_NOT_WRITTEN)
+
+    def done(
+        self, name: str, write: Callable[[], object], warning: WarningKind | None = None
+    ) -> bool:
+        """Return whether `write` came to its end; its failure is logged, and told by `warning`."""
+        try:
+            with step(name):
+                write()
+        except ImagingError as error:
+            log.warning("%s not written: %s", name, error.sentence())
+            if warning is not None:
+                self.at.missing[name] = error.message
+                self.at.findings += (warning.finding(),)
+            return False
+        if warning is not None:
+            self.at.written.append(name)
+        return True
+
+    def data(self) -> tuple[dict[str, Any], ...]:
+        """Return the findings of the run as error objects."""
+        if not self.at.findings:
+            return ()
+        context, known = self.at.context, self.at.known
+        about = report.Subject(
+            file_id=self.file.file_id,
+            flywheel_path=self._flywheel_path(),
+            ptid=context.ptid if context else known.ptid if known else None,
+            date=context.study_date if context else None,
+            naccid=self.at.naccid,
+        )
+        return tuple(
+            report.error_object(finding, about, self.moment) for finding in self.at.findings
+        )
+
+    def _write(self, note: EventNote | None) -> None:
+        if self.fresh is None:
+            raise ServiceError("Flywheel", "the input file could not be read")
+        self.site.set_file_info(self.fresh, self._info(self.fresh, note))
+        # The tags come last: they mark the record as finished.
+        wanted, stale = report.tag_changes(self.fresh.tags, self.at.state)
+        if wanted is not None:
+            self.site.add_file_tag(self.fresh.file_id, wanted)
+        if stale:
+            self.site.remove_file_tags(self.fresh.file_id, stale)
+
+    def _info(self, fresh: FileState, note: EventNote | None) -> dict[str, Any]:
+        context, version = self.at.context, self.at.version
+        notes = {key: value for key, value in notes_of(fresh).items() if key != "unwritten"}
+        notes["run"] = {"version": version, "number": self.run}
+        if note is not None:
+            notes["event"] = report.note_block(note)
+        if self.owed:
+            notes["unwritten"] = self.owed.block()
+        return report.file_record(
+            fresh.info.get("qc"),
+            self.job.info(),
+            report.validation_block(self.at.state, self.data()),
+            self.moment,
+            identification=report.visit_block(context.visit, self.at.naccid) if context else None,
+            metadata=report.metadata_block(context.metadata, fresh.file_id, version)
+            if context
+            else None,
+            notes=notes,
+        )
+
+    def _flywheel_path(self) -> str | None:
+        """Return ``fw://group/project/.../file``; None where the labels can't be had.
+
+        Only a run with findings asks for it: it takes a read for each container that the run itself
+        had no need of.
+        """
+        if self._path is None:
+            try:
+                labels = [self._label(type_, id_) for type_, id_ in self._parents()]
+                self._path = "fw://" + "/".join([*labels, self.file.name])
+            except ImagingError as error:
+                log.warning("the file's path could not be read: %s", error.message)
+        return self._path
+
+    def _parents(self) -> list[tuple[str, str]]:
+        order = ("group", "project", "subject", "session", "acquisition")
+        return [(each, self.file.parents[each]) for each in order if self.file.parents.get(each)]
+
+    def _label(self, type_: str, id_: str) -> str:
+        if type_ == "group":
+            return id_  # a group's path is its id
+        if type_ == "project" and self.at.project is not None:
+            return self.at.project.label
+        if type_ == "subject" and self.at.subject is not None:
+            return self.at.subject.label
+        return self.site.label(ContainerRef(type_, id_))
+
+
+def run_number(file: FileState, version: int) -> int:
+    """Return which run of the gear on that version of the file this is, counted from 1.
+
+    A run is finished when its record's tag is the file's only one of the gear. A run that was
+    killed before is done again under its number, and so leaves one line in the QC log.
+    """
+    run, qc = notes_of(file).get("run"), file.info.get("qc")
+    if version != file.version or not isinstance(run, dict) or run.get("version") != version:
+        return 1
+    state = report.recorded_state(qc)
+    unfinished = state is None or report.tag_changes(file.tags, state) != (None, ())
+    return int(run.get("number", 1)) + (0 if unfinished else 1)

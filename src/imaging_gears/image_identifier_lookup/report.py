@@ -1,0 +1,226 @@
+"""QC record, file record, event: their names and contents (contract outputs.md, 3 to 6). Pure."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from imaging_gears.image_identifier_lookup import GEAR
+from imaging_gears.image_identifier_lookup.dicom_utils import KEPT, DicomMetadata
+from imaging_gears.model.event import EventNote
+from imaging_gears.model.findings import Finding, State
+from imaging_gears.model.visit import Visit
+
+Json = dict[str, Any]
+
+_OUTSIDE_KEY = re.compile(r"[^A-Za-z0-9_-]")
+_INGEST = re.compile(r"ingest-dicom-(.+)")
+_DATATYPE = "dicom"
+_DEFAULT_STUDY = "adrc"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subject:
+    """What the findings of a run are about; None where it is not known (yet)."""
+
+    file_id: str
+    flywheel_path: str | None = field(default=None, repr=False)
+    ptid: str | None = field(default=None, repr=False)
+    date: dt.date | None = field(default=None, repr=False)
+    naccid: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Submission:
+    """One file version of a visit with its outcome, complete: what an event says."""
+
+    project_label: str
+    group_id: str
+    visit: Visit
+    naccid: str | None = field(repr=False)
+    metadata: DicomMetadata = field(repr=False)
+    file_id: str
+    file_version: int
+    status: State
+
+
+def utc_seconds(moment: dt.datetime) -> str:
+    """Return `moment` as ``YYYY-MM-DD HH:MM:SS`` in UTC, the form of QC records."""
+    return moment.astimezone(dt.UTC).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def error_object(finding: Finding, about: Subject, moment: dt.datetime) -> Json:
+    """Return one entry of a QC record's ``data`` (contract outputs.md, 4); all keys present."""
+    return {
+        "timestamp": utc_seconds(moment),
+        "type": finding.severity,
+        "code": finding.code,
+        "location": None if finding.location is None else {"key_path": finding.location},
+        "container_id": about.file_id,
+        "flywheel_path": about.flywheel_path,
+        "value": finding.value,
+        "expected": finding.expected,
+        "message": finding.message,
+        "ptid": about.ptid,
+        "visitnum": None,
+        "date": None if about.date is None else about.date.isoformat(),
+        "naccid": about.naccid,
+    }
+
+
+def metadata_block(metadata: DicomMetadata, file_id: str, version: int) -> Json:
+    """Return the ``dicom_metadata`` block: the twelve values, and the file they were read from."""
+    return {
+        **{key: metadata[key] for key in KEPT},
+        "source": {"file_id": file_id, "version": version},
+    }
+
+
+def visit_block(visit: Visit, naccid: str | None) -> Json:
+    """Return the six keys by which other programs identify a visit; they allow no seventh."""
+    return {
+        "adcid": visit.adcid,
+        "ptid": visit.ptid,
+        "naccid": naccid,
+        "date": visit.date.isoformat(),
+        "visitnum": None,
+        "modality": visit.modality,
+    }
+
+
+def validation_block(state: State, data: Sequence[Mapping[str, Any]]) -> Json:
+    """Return what stands under ``validation`` in a QC record; ``data`` is a list, never null."""
+    return {"state": state, "data": list(data), "cleared": []}
+
+
+def qc_log_name(visit: Visit) -> str:
+    """Return the name of a visit's QC status log."""
+    return f"{visit.ptid}_{visit.date.isoformat()}_{visit.modality}_qc-status.log"
+
+
+def file_record(
+    qc: object,
+    job_info: Json,
+    validation: Json,
+    moment: dt.datetime,
+    *,
+    identification: Json | None,
+    metadata: Json | None,
+    notes: Json,
+) -> Json:
+    """Return the keys of file.info that a run sets (contract outputs.md, 5).
+
+    `qc` is what the file had there: entries of other gears stay.
+    """
+    stamp = utc_seconds(moment)
+    record: Json = {
+        "qc": {
+            **(qc if isinstance(qc, Mapping) else {}),
+            GEAR: {"job_info": job_info, "validation": validation},
+        },
+        "validated_timestamp": stamp,
+        "validated-timestamp": stamp,
+        GEAR: notes,
+    }
+    if identification is not None:
+        record["data_identification"] = identification
+    if metadata is not None:
+        record["dicom_metadata"] = metadata
+    return record
+
+
+def tag(state: State | Literal["IN REVIEW"]) -> str:
+    """Return the tag of a verdict."""
+    return f"{GEAR}-{state}"
+
+
+def tag_changes(tags: Sequence[str], state: State) -> tuple[str | None, tuple[str, ...]]:
+    """Return the tag to add, None where the file has it, and the stale ones to remove."""
+    wanted = tag(state)
+    stale = {tag("PASS"), tag("FAIL"), tag("IN REVIEW")} - {wanted}
+    return None if wanted in tags else wanted, tuple(each for each in tags if each in stale)
+
+
+def event_key(environment: str, submission: Submission, moment: dt.datetime) -> str:
+    """Return the S3 key of an event (contract outputs.md, 6)."""
+    stamp = moment.astimezone(dt.UTC).strftime("%Y%m%d-%H%M%S")
+    visit = submission.visit
+    label, ptid = (_OUTSIDE_KEY.sub("-", text) for text in (submission.project_label, visit.ptid))
+    name = f"log-submit-{stamp}-{visit.adcid}-{label}-{ptid}-{visit.date.isoformat()}.json"
+    return f"{environment}/{name}"
+
+
+def event_body(
+    submission: Submission, moment: dt.datetime, fields: Literal["full", "strict"]
+) -> bytes:
+    """Return an event as compact JSON; ``strict`` stops before ``naccid``."""
+    visit, metadata = submission.visit, submission.metadata
+    ingest = _INGEST.fullmatch(submission.project_label)
+    body: Json = {
+        "action": "submit",
+        "study": ingest.group(1) if ingest else _DEFAULT_STUDY,
+        "project_label": submission.project_label,
+        "center_label": submission.group_id,
+        "gear_name": GEAR,
+        "datatype": _DATATYPE,
+        "timestamp": moment.astimezone(dt.UTC).isoformat(timespec="microseconds"),
+        "visit_date": visit.date.isoformat(),
+        "pipeline_adcid": visit.adcid,
+        "ptid": visit.ptid,
+    }
+    if fields == "full":
+        body |= {} if submission.naccid is None else {"naccid": submission.naccid}
+        body |= {
+            "modality": visit.modality,
+            "study_instance_uid": metadata["study_instance_uid"],
+            "series_instance_uid": metadata["series_instance_uid"],
+            "file_id": submission.file_id,
+            "file_version": submission.file_version,
+            "status": submission.status,
+        }
+    return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def note_block(note: EventNote) -> Json:
+    """Return an event's note as it stands in file.info and in the QC log's info."""
+    return {
+        "key": note.key,
+        "timestamp": note.timestamp.astimezone(dt.UTC).isoformat(timespec="microseconds"),
+        "file_version": note.file_version,
+        "status": note.status,
+    }
+
+
+def parse_note(
+    block: object, file_version: int, status: State, environment: str
+) -> EventNote | None:
+    """Return the note in `block` if it announces that outcome of that version there, else None."""
+    if not isinstance(block, Mapping) or note_identity(block) != (
+        file_version,
+        status,
+        environment,
+    ):
+        return None
+    try:
+        moment = dt.datetime.fromisoformat(str(block.get("timestamp")))
+    except ValueError:
+        return None
+    return None if moment.tzinfo is None else EventNote(block["key"], moment, file_version, status)
+
+
+def note_identity(block: Mapping[str, Any]) -> tuple[object, object, str]:
+    """Return what a note announces: file version, status, and the environment where."""
+    environment = str(block.get("key")).partition("/")[0]
+    return block.get("file_version"), block.get("status"), environment
+
+
+def recorded_state(qc: object) -> State | None:
+    """Return the verdict that file.info.qc has of this gear, None where it has none."""
+    entry = qc.get(GEAR) if isinstance(qc, Mapping) else None
+    validation = entry.get("validation") if isinstance(entry, Mapping) else None
+    state = validation.get("state") if isinstance(validation, Mapping) else None
+    return state if state in ("PASS", "FAIL") else None

@@ -1,0 +1,174 @@
+"""What a run leaves of its verdict: QC log, event, file record, in this order.
+
+Each is tried whatever became of the others. What can't be written is named in every output that
+still can be, and noted in file.info, from which the next run of the file repairs it first.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+
+from imaging_gears.errors import ImagingError, NotFoundError, ServiceError
+from imaging_gears.image_identifier_lookup import GEAR, report
+from imaging_gears.image_identifier_lookup.config import GearConfig
+from imaging_gears.image_identifier_lookup.extraction import LookupContext
+from imaging_gears.image_identifier_lookup.outputs import QcLog, announce
+from imaging_gears.image_identifier_lookup.progress import World, notes_of
+from imaging_gears.image_identifier_lookup.qc_log import Entry, noted_event
+from imaging_gears.image_identifier_lookup.record import FILE_RECORD, Recorder
+from imaging_gears.image_identifier_lookup.report import Submission
+from imaging_gears.image_identifier_lookup.unwritten import Unwritten, UnwrittenEvent
+from imaging_gears.model.event import EventNote
+from imaging_gears.model.findings import EVENT_NOT_CAPTURED, QC_LOG_NOT_WRITTEN
+from imaging_gears.ports import ProjectState
+
+QC_LOG, EVENT = "QC log", "event"
+
+
+@dataclass(slots=True)
+class Reporter(Recorder):
+    """Reports one run everywhere. What could not be written is added to `at`."""
+
+    config: GearConfig
+    world: World
+    logs: QcLog | None = field(init=False, default=None)
+
+    def __post_init__(self) -> None:
+        """Take over what earlier runs of this version of the file have left."""
+        Recorder.__post_init__(self)
+        if self.at.project is not None:
+            self.logs = QcLog(self.site, self.at.project, self.world.pause)
+
+    def report(self) -> None:
+        """Write all outputs; what fails ends up in ``at.missing``, never in an exception."""
+        self._repair()
+        if self.at.context is None or self.at.project is None:
+            self.record()
+            return
+        submission = note = None
+        if not self.at.fails_job:
+            submission = self._submission(self.at.context, self.at.project)
+            note = self._first_note(submission)
+        entry = self._entry(self.at.context, note)
+        note = self._write_log(entry, note)
+        if submission is not None and note is not None:
+            note = self._announce(submission, note)
+        self.record(note)
+        self._amend_log(entry)
+
+    def _repair(self) -> None:
+        """Write what earlier runs of the file could not; what fails again stays owed."""
+        self.owed = Unwritten(
+            entries=tuple(entry for entry in self.owed.entries if not self._repaired_log(entry)),
+            events=tuple(event for event in self.owed.events if not self._repaired_event(event)),
+        )
+
+    def _repaired_log(self, entry: Entry) -> bool:
+        return self.done("QC log of an earlier run", lambda: self._log_write(entry))
+
+    def _repaired_event(self, owed: UnwrittenEvent) -> bool:
+        return self.done("event of an earlier run", lambda: self._event_write(owed))
+
+    def _write_log(self, entry: Entry, note: EventNote | None) -> EventNote | None:
+        """Write the log; return the note by which the event is to be announced.
+
+        The log's versions have an order that all jobs see alike, so the first note in it is the one
+        that every copy of this job goes by.
+        """
+        noted: list[EventNote | None] = []
+        if not self.done(QC_LOG, lambda: noted.append(self._log_write(entry)), QC_LOG_NOT_WRITTEN):
+            self._owe(entries=(*self.owed.entries, entry))
+        return next((each for each in noted if each is not None), note)
+
+    def _log_write(self, entry: Entry) -> EventNote | None:
+        if self.logs is None:
+            message = "The project could not be read."
+            raise NotFoundError(message)
+        info = self.logs.write(entry.log_name, entry).info
+        if entry.event is None:
+            return None
+        block = noted_event(info, entry.file_id, entry.event)
+        return report.parse_note(block, entry.version, entry.state, self.config.event_environment)
+
+    def _announce(self, submission: Submission, note: EventNote) -> EventNote:
+        owed = UnwrittenEvent(submission=submission, note=note)
+        written: list[EventNote] = []
+        if self.done(EVENT, lambda: written.append(self._event_write(owed)), EVENT_NOT_CAPTURED):
+            return written[0]
+        self._owe(events=(*self.owed.events, owed))
+        return note
+
+    def _event_write(self, owed: UnwrittenEvent) -> EventNote:
+        return announce(
+            self.world.events,
+            owed.submission,
+            owed.note,
+            self.config.event_fields,
+            self._note_down,
+        )
+
+    def _note_down(self, note: EventNote) -> None:
+        """Note the event in file.info before it is written (contract outputs.md, 6).
+
+        Where the file can't be written to, the note in the QC log does. Where there is neither, the
+        event must wait: a second one could not be told from it.
+        """
+        self.read_fresh()
+        try:
+            if self.fresh is None or self.at.is_superseded_by(self.fresh):
+                raise ServiceError("Flywheel", "the event could not be noted on the file")
+            notes, block = notes_of(self.fresh), report.note_block(note)
+            if notes.get("event") != block:
+                info = {GEAR: {**notes, "event": block}}
+                self.site.set_file_info(self.fresh, info)
+                self.fresh = dataclasses.replace(self.fresh, info={**self.fresh.info, **info})
+        except ImagingError:
+            if QC_LOG in self.at.missing:
+                raise
+
+    def _amend_log(self, entry: Entry) -> None:
+        """Say in the log, too, what could not be written after it."""
+        if {EVENT, FILE_RECORD} & self.at.missing.keys() and QC_LOG in self.at.written:
+            fuller = dataclasses.replace(entry, data=self.data())
+            self.done("QC log, with what is missing", lambda: self._log_write(fuller))
+
+    def _owe(self, **more: object) -> None:
+        self.owed = self.owed.model_copy(update=more)
+
+    def _submission(self, context: LookupContext, project: ProjectState) -> Submission:
+        return Submission(
+            project_label=project.label,
+            group_id=project.group,
+            visit=context.visit,
+            naccid=self.at.naccid,
+            metadata=dict(context.metadata),
+            file_id=self.file.file_id,
+            file_version=self.at.version,
+            status=self.at.state,
+        )
+
+    def _first_note(self, submission: Submission) -> EventNote:
+        """Return the note that an earlier run left for this outcome, else one of this moment."""
+        environment = self.config.event_environment
+        if not self.at.is_superseded_by(self.file):
+            block = notes_of(self.file).get("event")
+            note = report.parse_note(block, self.at.version, self.at.state, environment)
+            if note is not None:
+                return note
+        key = report.event_key(environment, submission, self.moment)
+        return EventNote(key, self.moment, self.at.version, self.at.state)
+
+    def _entry(self, context: LookupContext, note: EventNote | None) -> Entry:
+        return Entry(
+            log_name=report.qc_log_name(context.visit),
+            file_id=self.file.file_id,
+            version=self.at.version,
+            run=self.run,
+            state=self.at.state,
+            file_name=self.file.name,
+            timestamp=report.utc_seconds(self.moment),
+            data=self.data(),
+            event=None if note is None else report.note_block(note),
+            visit=report.visit_block(context.visit, self.at.naccid),
+        )

@@ -1,0 +1,251 @@
+"""The gear: context, config, adapters, the run itself, exit code.
+
+``python -m imaging_gears.image_identifier_lookup.run``, in the folder that FLYWHEEL names.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime as dt
+import json
+import os
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from imaging_gears.adapters import aws
+from imaging_gears.adapters.flywheel import (
+    SERVICE as FLYWHEEL,
+)
+from imaging_gears.adapters.flywheel import (
+    FlywheelSite,
+    SiteKey,
+    key_of_site,
+    parse_site_key,
+)
+from imaging_gears.adapters.identifiers import (
+    SERVICE as IDENTIFIERS,
+)
+from imaging_gears.adapters.identifiers import HttpsIdentifiers, LambdaIdentifiers
+from imaging_gears.adapters.s3 import S3EventStore
+from imaging_gears.adapters.ssm import Secrets, read_secrets
+from imaging_gears.adapters.tries import Tries
+from imaging_gears.errors import ConfigError, ImagingError, SiteKeyError
+from imaging_gears.image_identifier_lookup import joblog
+from imaging_gears.image_identifier_lookup.config import GearConfig, Job, parse_config, parse_job
+from imaging_gears.image_identifier_lookup.joblog import log, step
+from imaging_gears.image_identifier_lookup.main import ImageIdentifierLookup, record_failure
+from imaging_gears.image_identifier_lookup.plan import Plan, PlannedEvents, PlannedSite
+from imaging_gears.image_identifier_lookup.progress import Outcome, Progress, World
+from imaging_gears.ports import IdentifierRepository, Site
+
+# After the adapter: fw_gear imports flywheel, which reads its settings when it is imported.
+from fw_gear.config import Config, ConfigValidationError  # isort: skip
+from fw_gear.manifest import Manifest  # isort: skip
+
+if TYPE_CHECKING:
+    from imaging_gears.image_identifier_lookup.file_resolver import Resolved
+
+GEAR_DIR = "/flywheel/v0"
+JOB_SECONDS = 600
+"""The watchdog's patience: whatever hangs, the job ends then and can be run again."""
+
+
+@dataclass(slots=True)
+class Gear:
+    """One start of the gear in its folder."""
+
+    job: Job
+    values: Mapping[str, Any] = field(repr=False)
+    requests: Counter[str] = field(default_factory=Counter)
+    plan: Plan = field(default_factory=Plan)
+
+    def run(self) -> Outcome:
+        """Do the job; an error that comes before the file is reached is recorded on it, too."""
+        try:
+            config = parse_config(self.values)
+            joblog.configure(debug=config.debug)
+            site_key = self._site_key()
+            if site_key is None:
+                return self._without_site()
+            aws.check_environment()
+            with step("SSM parameters"):
+                secrets = read_secrets(config.apikey_path_prefix, self.requests)
+            key = key_of_site(secrets.flywheel_key, site_key, location="the SSM parameter apikey")
+            site = self._site(key, dry_run=config.dry_run)
+            self.job = _found(self.job, FlywheelSite(key, self._tries(FLYWHEEL)))
+            if self.job.file_id is None:
+                return self._without_site()
+            world = self._world(config, site, secrets)
+            return ImageIdentifierLookup(config, self.job, world).run()
+        except ImagingError as error:
+            log.error("%s: %s", error.code, error.sentence())
+            return self._failed(error)
+
+    def _site_key(self) -> SiteKey | None:
+        """Return the job's own key, whose site is the job's; None where the run has no site."""
+        if self.job.file_id is None and self.job.destination is None:
+            return None
+        if self.job.site_key is None:
+            message = "The job has no input api-key, so its site is not known."
+            raise SiteKeyError(message, location="inputs.api-key")
+        return parse_site_key(self.job.site_key, location="the input api-key")
+
+    def _world(self, config: GearConfig, site: Site, secrets: Secrets) -> World:
+        return World(
+            site=site,
+            identifiers=self._identifiers(secrets),
+            events=PlannedEvents(config.event_environment, config.event_bucket, self.plan)
+            if config.dry_run
+            else S3EventStore(config.event_bucket, self.requests),
+            resolve=resolve,
+            now=now,
+            pause=time.sleep,
+        )
+
+    def _site(self, key: SiteKey, *, dry_run: bool) -> Site:
+        site = FlywheelSite(key, self._tries(FLYWHEEL))
+        return PlannedSite(site, self.plan) if dry_run else site
+
+    def _identifiers(self, secrets: Secrets) -> IdentifierRepository:
+        tries = self._tries(IDENTIFIERS)
+        if secrets.identifiers_url is None:
+            return LambdaIdentifiers(tries)
+        return HttpsIdentifiers(secrets.identifiers_url, secrets.identifiers_key or "", tries)
+
+    def _tries(self, service: str) -> Tries:
+        return Tries(service, self.requests)
+
+    def _failed(self, error: ImagingError) -> Outcome:
+        """Record a failure with the job's own key: the gear's is missing or for another site."""
+        if self.job.file_id is not None and self.job.site_key is not None:
+            try:
+                key = parse_site_key(self.job.site_key, location="the input api-key")
+                site = self._site(key, dry_run=self.values.get("dry_run") is True)
+                return record_failure(self.job, site, error, now())
+            except SiteKeyError as refused:
+                log.warning("the file record can't be written: %s", refused.message)
+        at = Progress()
+        at.fail(error)
+        return at.outcome(strict=False)
+
+    def _without_site(self) -> Outcome:
+        """Say what the file holds: a local run has no site to look anything up in."""
+        log.info("dry run: the job names no file of a Flywheel site; only the file itself is read")
+        at = Progress()
+        try:
+            with step("header") as remarks:
+                resolved = resolve(self.job.path)
+                remarks.append(resolved.remark())
+            at.findings += resolved.findings
+        except ImagingError as error:
+            log.error("%s: %s", error.code, error.sentence())
+            at.fail(error)
+        return at.outcome(strict=False)
+
+
+def main() -> int:
+    """Run the gear in its folder; return the exit code."""
+    start = time.perf_counter()
+    joblog.configure(debug=False)
+    _watch()
+    gear_dir = Path(os.environ.get("FLYWHEEL") or GEAR_DIR)
+    try:
+        gear = Gear(*_read_job(gear_dir))
+    except ImagingError as error:
+        log.error("%s: %s", error.code, error.sentence())
+        return 1
+    outcome = gear.run()
+    if gear.plan.writes:
+        log.info("dry run, nothing was written; the plan: %s", json.dumps(gear.plan.writes))
+    log.info("%s; %.2f s", summary(outcome, gear.requests), time.perf_counter() - start)
+    return outcome.exit_code
+
+
+def summary(outcome: Outcome, requests: Counter[str]) -> str:
+    """Return the log's last line: verdict, what was written, what is missing and why, requests."""
+    missing = "; ".join(f"{name} ({why})" for name, why in outcome.missing.items())
+    counts = ", ".join(f"{service} {count}" for service, count in sorted(requests.items()))
+    return "; ".join(
+        [
+            f"verdict {outcome.state}"
+            + (f" ({', '.join(outcome.codes)})" if outcome.codes else ""),
+            f"written: {', '.join(outcome.written) or 'nothing'}",
+            *([f"NOT WRITTEN: {missing}"] if missing else []),
+            f"requests: {counts or 'none'}",
+        ]
+    )
+
+
+def resolve(path: Path) -> Resolved:
+    """Open the upload. Imported here, so that a run by the short cut does not load pydicom."""
+    from imaging_gears.image_identifier_lookup import file_resolver  # noqa: PLC0415 - see above
+
+    return file_resolver.resolve(path)
+
+
+def now() -> dt.datetime:
+    """Return the time, with its zone."""
+    return dt.datetime.now(dt.UTC)
+
+
+def _read_job(gear_dir: Path) -> tuple[Job, Mapping[str, Any]]:
+    path = gear_dir / "config.json"
+    try:
+        config = Config(None, json.loads(path.read_text()))
+    except FileNotFoundError:
+        message = f"There is no {path}."
+        raise ConfigError(message, location="config.json") from None
+    except (OSError, ValueError, ConfigValidationError):
+        # Their texts may repeat what the file holds: keys.
+        message = f"{path} can't be read as a job's configuration."
+        raise ConfigError(message, location="config.json") from None
+    job = parse_job(
+        config.inputs,
+        config.destination,
+        config.job,
+        config.opts,
+        gear_dir=gear_dir,
+        gear_version=_gear_version(gear_dir),
+    )
+    return job, job.config
+
+
+def _gear_version(gear_dir: Path) -> str:
+    path = gear_dir / "manifest.json"
+    if not path.is_file():
+        message = f"There is no {path}."
+        raise ConfigError(message, location="manifest.json")
+    return str(Manifest(path).version)
+
+
+def _found(job: Job, site: FlywheelSite) -> Job:
+    """Return the job with the file of its name in its destination, where it has no file_id."""
+    if job.file_id is not None or job.destination is None:
+        return job
+    with step(f"{job.destination.type} {job.destination.id}") as remarks:
+        file = site.named_file(job.destination, job.file_name)
+        remarks.append("has no file of the input's name" if file is None else "has the input")
+    if file is None:
+        return job
+    return dataclasses.replace(job, file_id=file.file_id, version=file.version, parent=file.parent)
+
+
+def _watch() -> None:
+    def end() -> None:
+        log.critical("the job was ended after %d s; run it again later, that is safe", JOB_SECONDS)
+        sys.stdout.flush()
+        os._exit(1)
+
+    timer = threading.Timer(JOB_SECONDS, end)
+    timer.daemon = True
+    timer.start()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""Values: participant, visit, verdict and findings, event. Frozen, complete, no I/O."""

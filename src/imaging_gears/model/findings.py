@@ -1,0 +1,107 @@
+"""What a run says of a file: a verdict, and the findings that led to it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from imaging_gears.errors import ImagingError
+
+State = Literal["PASS", "FAIL"]
+Severity = Literal["error", "warning"]
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that a data manager should know of a file.
+
+    `value` may identify a patient: it goes into the QC record only, never into a log line.
+    """
+
+    severity: Severity
+    code: str
+    message: str
+    location: str | None = None
+    value: str | None = field(default=None, repr=False)
+    expected: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class WarningKind:
+    """A finding that does not fail the file: its code, what brings it about, what to do."""
+
+    code: str
+    message: str
+    cause: str
+    remedy: str
+    location: str | None = None
+
+    def finding(self) -> Finding:
+        """Return the finding of this kind."""
+        return Finding("warning", self.code, f"{self.message} {self.remedy}", self.location)
+
+
+def error_finding(error: ImagingError) -> Finding:
+    """Return what `error` says as a finding."""
+    return Finding(
+        "error", error.code, error.sentence(), error.location, error.value, error.expected
+    )
+
+
+def state_of(findings: tuple[Finding, ...]) -> State:
+    """Return FAIL where a finding is an error, else PASS."""
+    return "FAIL" if any(finding.severity == "error" for finding in findings) else "PASS"
+
+
+PTID_MISMATCH = WarningKind(
+    "ptid-mismatch",
+    "The DICOM PatientID is not the participant id of the subject's label; the label was used.",
+    "The subject label and PatientID (0010,0020), both cleaned, differ.",
+    "Check that the image was uploaded to the right subject.",
+    "PatientID",
+)
+NO_PREAMBLE = WarningKind(
+    "no-preamble",
+    "The file has no DICOM preamble; it was read because its first elements are those of a DICOM.",
+    "The 128 bytes and the prefix DICM of PS3.10 7.1 are missing.",
+    "Ask the sender to export standard DICOM files.",
+)
+MIXED_IDENTITY = WarningKind(
+    "mixed-identity",
+    "The archive holds images of more than one patient or study; its first image was used.",
+    "PatientID or StudyInstanceUID of the first and the last image of the archive differ.",
+    "Check the archive, and upload each study by itself.",
+)
+MULTIPLE_VALUES = WarningKind(
+    "multiple-values",
+    "A descriptive attribute has several values where one is legal; the first was used.",
+    "An attribute of value multiplicity 1 (PS3.6) holds a backslash.",
+    "Nothing has to be done.",
+)
+QC_LOG_NOT_WRITTEN = WarningKind(
+    "qc-log-not-written",
+    "The QC status log of the visit could not be written.",
+    "Flywheel did not take the log after all tries, or the key may not write it.",
+    "The next run of this file repairs it.",
+)
+EVENT_NOT_CAPTURED = WarningKind(
+    "event-not-captured",
+    "The submission event could not be written to the event bucket.",
+    "AWS S3 did not take the event after all tries, or the credentials may not write there.",
+    "The next run of this file repairs it.",
+)
+FILE_RECORD_NOT_WRITTEN = WarningKind(
+    "file-record-not-written",
+    "The record on the input file could not be written.",
+    "Flywheel did not take the file's info or tags after all tries, or the key may not write them.",
+    "The next run of this file repairs it.",
+)
+WARNINGS = (
+    PTID_MISMATCH,
+    NO_PREAMBLE,
+    MIXED_IDENTITY,
+    MULTIPLE_VALUES,
+    QC_LOG_NOT_WRITTEN,
+    EVENT_NOT_CAPTURED,
+    FILE_RECORD_NOT_WRITTEN,
+)
