@@ -31,14 +31,18 @@ class ImageIdentifierLookup:
     at: Progress = field(init=False, default_factory=Progress)
 
     def run(self) -> Outcome:
-        """Find out whose the file is, write it on the subject, and say so everywhere else."""
+        """Find out whose the file is, write it on the subject, and say so everywhere else.
+
+        Raises:
+            ImagingError: the input can't be read from Flywheel, so nothing could be reported on it.
+        """
+        file, self.at.version = _read(self.job, self.world.site)
         try:
-            self.at.file, self.at.version = _read(self.job, self.world.site)
-            self._judge(self.at.file)
+            self._judge(file)
         except ImagingError as error:
             self.at.fail(error)
             log.error("%s: %s", error.code, error.sentence())
-        return self._reported()
+        return self._reported(file)
 
     def _judge(self, file: FileState) -> None:
         at, site = self.at, self.world.site
@@ -98,19 +102,17 @@ class ImageIdentifierLookup:
             remarks.append("info written" if written else "info is up to date")
         self.at.written.append(SUBJECT)
 
-    def _reported(self) -> Outcome:
-        at = self.at
-        if at.file is not None:
-            Reporter(
-                job=self.job,
-                site=self.world.site,
-                at=at,
-                file=at.file,
-                moment=self.world.now(),
-                config=self.config,
-                world=self.world,
-            ).report()
-        return at.outcome(strict=self.config.strict_outputs)
+    def _reported(self, file: FileState) -> Outcome:
+        Reporter(
+            job=self.job,
+            site=self.world.site,
+            at=self.at,
+            file=file,
+            moment=self.world.now(),
+            config=self.config,
+            world=self.world,
+        ).report()
+        return self.at.outcome(strict=self.config.strict_outputs)
 
 
 def record_failure(job: Job, site: Site, error: ImagingError, moment: dt.datetime) -> Outcome:
@@ -118,11 +120,11 @@ def record_failure(job: Job, site: Site, error: ImagingError, moment: dt.datetim
     at = Progress()
     at.fail(error)
     try:
-        at.file, at.version = _read(job, site)
+        file, at.version = _read(job, site)
     except ImagingError as failure:
         log.warning("the file record can't be written: %s", failure.message)
     else:
-        Recorder(job=job, site=site, at=at, file=at.file, moment=moment).record()
+        Recorder(job=job, site=site, at=at, file=file, moment=moment).record()
     return at.outcome(strict=False)
 
 

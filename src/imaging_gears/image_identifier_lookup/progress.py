@@ -56,12 +56,10 @@ class Progress:
     """What a run has found out so far; an error ends the finding out, not the reporting.
 
     Attributes:
-        file: the input as it was first read, perhaps in a newer version than the job's.
         version: the version that the job was given.
         missing: the outputs that could not be written, and why.
     """
 
-    file: FileState | None = None
     version: int = 0
     subject: SubjectState | None = None
     project: ProjectState | None = None

@@ -36,8 +36,9 @@ from imaging_gears.adapters.s3 import S3EventStore
 from imaging_gears.adapters.ssm import Secrets, read_secrets
 from imaging_gears.adapters.tries import Tries
 from imaging_gears.errors import ConfigError, ImagingError, SiteKeyError
-from imaging_gears.image_identifier_lookup import joblog
+from imaging_gears.image_identifier_lookup import joblog, processor
 from imaging_gears.image_identifier_lookup.config import GearConfig, Job, parse_config, parse_job
+from imaging_gears.image_identifier_lookup.extraction import Known, complete
 from imaging_gears.image_identifier_lookup.joblog import log, step
 from imaging_gears.image_identifier_lookup.main import ImageIdentifierLookup, record_failure
 from imaging_gears.image_identifier_lookup.plan import Plan, PlannedEvents, PlannedSite
@@ -64,6 +65,7 @@ class Gear:
     values: Mapping[str, Any] = field(repr=False)
     requests: Counter[str] = field(default_factory=Counter)
     plan: Plan = field(default_factory=Plan)
+    tries: dict[str, Tries] = field(default_factory=dict)
 
     def run(self) -> Outcome:
         """Do the job; an error that comes before the file is reached is recorded on it, too."""
@@ -77,8 +79,8 @@ class Gear:
             with step("SSM parameters"):
                 secrets = read_secrets(config.apikey_path_prefix, self.requests)
             key = key_of_site(secrets.flywheel_key, site_key, location="the SSM parameter apikey")
-            site = self._site(key, dry_run=config.dry_run)
-            self.job = _found(self.job, FlywheelSite(key, self._tries(FLYWHEEL)))
+            site = FlywheelSite(key, self._tries(FLYWHEEL))
+            self.job = _found(self.job, site)
             if self.job.file_id is None:
                 return self._without_site()
             world = self._world(config, site, secrets)
@@ -98,7 +100,7 @@ class Gear:
 
     def _world(self, config: GearConfig, site: Site, secrets: Secrets) -> World:
         return World(
-            site=site,
+            site=PlannedSite(site, self.plan) if config.dry_run else site,
             identifiers=self._identifiers(secrets),
             events=PlannedEvents(config.event_environment, config.event_bucket, self.plan)
             if config.dry_run
@@ -108,10 +110,6 @@ class Gear:
             pause=time.sleep,
         )
 
-    def _site(self, key: SiteKey, *, dry_run: bool) -> Site:
-        site = FlywheelSite(key, self._tries(FLYWHEEL))
-        return PlannedSite(site, self.plan) if dry_run else site
-
     def _identifiers(self, secrets: Secrets) -> IdentifierRepository:
         tries = self._tries(IDENTIFIERS)
         if secrets.identifiers_url is None:
@@ -119,14 +117,16 @@ class Gear:
         return HttpsIdentifiers(secrets.identifiers_url, secrets.identifiers_key or "", tries)
 
     def _tries(self, service: str) -> Tries:
-        return Tries(service, self.requests)
+        return self.tries.setdefault(service, Tries(service, self.requests))
 
     def _failed(self, error: ImagingError) -> Outcome:
         """Record a failure with the job's own key: the gear's is missing or for another site."""
         if self.job.file_id is not None and self.job.site_key is not None:
             try:
                 key = parse_site_key(self.job.site_key, location="the input api-key")
-                site = self._site(key, dry_run=self.values.get("dry_run") is True)
+                site: Site = FlywheelSite(key, self._tries(FLYWHEEL))
+                if self.values.get("dry_run") is True:
+                    site = PlannedSite(site, self.plan)
                 return record_failure(self.job, site, error, now())
             except SiteKeyError as refused:
                 log.warning("the file record can't be written: %s", refused.message)
@@ -143,6 +143,9 @@ class Gear:
                 resolved = resolve(self.job.path)
                 remarks.append(resolved.remark())
             at.findings += resolved.findings
+            # No label, no project: what the file says of itself has to name the visit.
+            itself = Known(adcid=0, ptid=None, label_naccid=None, stored_naccid=None)
+            at.findings += processor.warnings_of(complete(itself, resolved.metadata))
         except ImagingError as error:
             log.error("%s: %s", error.code, error.sentence())
             at.fail(error)
@@ -161,13 +164,15 @@ def main() -> int:
         log.error("%s: %s", error.code, error.sentence())
         return 1
     outcome = gear.run()
-    if gear.plan.writes:
+    dry = gear.values.get("dry_run") is True
+    if dry:
         log.info("dry run, nothing was written; the plan: %s", json.dumps(gear.plan.writes))
-    log.info("%s; %.2f s", summary(outcome, gear.requests), time.perf_counter() - start)
+    ending = summary(outcome, gear.requests, verb="would be written" if dry else "written")
+    log.info("%s; %.2f s", ending, time.perf_counter() - start)
     return outcome.exit_code
 
 
-def summary(outcome: Outcome, requests: Counter[str]) -> str:
+def summary(outcome: Outcome, requests: Counter[str], *, verb: str) -> str:
     """Return the log's last line: verdict, what was written, what is missing and why, requests."""
     missing = "; ".join(f"{name} ({why})" for name, why in outcome.missing.items())
     counts = ", ".join(f"{service} {count}" for service, count in sorted(requests.items()))
@@ -175,7 +180,7 @@ def summary(outcome: Outcome, requests: Counter[str]) -> str:
         [
             f"verdict {outcome.state}"
             + (f" ({', '.join(outcome.codes)})" if outcome.codes else ""),
-            f"written: {', '.join(outcome.written) or 'nothing'}",
+            f"{verb}: {', '.join(outcome.written) or 'nothing'}",
             *([f"NOT WRITTEN: {missing}"] if missing else []),
             f"requests: {counts or 'none'}",
         ]
