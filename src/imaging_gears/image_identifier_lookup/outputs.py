@@ -6,7 +6,7 @@ import datetime as dt
 import json
 import random
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from imaging_gears.errors import NotFoundError, ServiceError
@@ -28,8 +28,10 @@ from imaging_gears.image_identifier_lookup.report import (
 from imaging_gears.model.event import EventNote
 from imaging_gears.ports import EventStore, FileState, ProjectFiles, ProjectState
 
-UPLOADS = 40
-"""Uploads of one log by one job; 16 jobs at once need a handful."""
+UPLOADS = 30
+"""Uploads of one log by one job; 16 jobs at once need two or three."""
+LONGEST_PAUSE = 16.0
+"""Seconds. Whoever wakes first merges for all; the others find their lines written."""
 LOST_UPLOADS = 3
 """Uploads without a reply after which Flywheel counts as down."""
 HISTORY = 20
@@ -46,7 +48,7 @@ class QcLog:
     project: ProjectState
     pause: Callable[[float], None]
     _file_ids: dict[str, str] = field(default_factory=dict)
-    _read_versions: dict[tuple[str, int], LogVersion] = field(default_factory=dict)
+    _versions: dict[tuple[str, int], LogVersion] = field(default_factory=dict)
 
     def write(self, wanted: str, entry: Entry) -> Content:
         """Make the log of that name hold `entry`; return what it holds then.
@@ -55,37 +57,48 @@ class QcLog:
             ServiceError: Flywheel did not take it; the log may lack the entry.
         """
         name = find_name(self.project.files, wanted) or wanted
-        current = self._newest(self._file_ids.get(name) or self.project.files.get(name))
+        self._file_ids = {**self.project.files, **self._file_ids}
         lost = 0
         for attempt in range(UPLOADS):
-            content = self._merged(current, entry)
             if attempt:
-                if current and lacks_nothing(current[1], content):
-                    return content
-                self.pause(random.uniform(0, min(8.0, 0.2 * 2**attempt)))  # noqa: S311 - no secret
-            number = current[1].number if current else 0
+                self.pause(random.uniform(0, min(LONGEST_PAUSE, 2**attempt)))  # noqa: S311
+            newest = self._newest(name)
+            content = self._merged(name, newest, entry)
+            if newest is not None and lacks_nothing(newest, content):
+                return content
+            base = newest.number if newest else 0
             try:
-                reply = self.files.upload_project_file(
-                    self.project.id, name, _encode(content.text), content.info, content.tags
-                )
+                uploaded = self._upload(name, content)
             except ServiceError:
-                # The reply may be lost and the upload done: what is there now says which.
+                # The reply may be lost and the upload done: what is there next says which.
                 lost += 1
                 if lost == LOST_UPLOADS:
                     raise
-                current = self._newest_of(name, current[0] if current else None)
-                continue
-            self._file_ids[name] = reply.file_id
-            if reply.version == number + 1:
-                return content
-            current = (reply.file_id, _version(reply.version, content))
+                self._look_for(name)
+            else:
+                if uploaded == base + 1:
+                    return content
         raise ServiceError("Flywheel", "other jobs kept writing the QC log")
 
-    def _merged(self, current: tuple[str, LogVersion] | None, entry: Entry) -> Content:
-        if current is None:
+    def _upload(self, name: str, content: Content) -> int:
+        reply = self.files.upload_project_file(
+            self.project.id, name, _encode(content.text), content.info, content.tags
+        )
+        self._file_ids[name] = reply.file_id
+        self._versions[reply.file_id, reply.version] = LogVersion(
+            number=reply.version, text=content.text, info=content.info, tags=content.tags
+        )
+        return reply.version
+
+    def _look_for(self, name: str) -> None:
+        """Find the log that a first upload of unknown effect may have made."""
+        if name not in self._file_ids:
+            self._file_ids = {**self.files.project(self.project.id).files}
+
+    def _merged(self, name: str, newest: LogVersion | None, entry: Entry) -> Content:
+        if newest is None:
             return with_entry(Content(), entry, base=0)
-        file_id, newest = current
-        return with_entry(merge(self._since(file_id, newest)), entry, newest.number)
+        return with_entry(merge(self._since(self._file_ids[name], newest)), entry, newest.number)
 
     def _since(self, file_id: str, newest: LogVersion) -> list[LogVersion]:
         """Return the versions that may hold something which `newest` lacks, and `newest`."""
@@ -109,37 +122,32 @@ class QcLog:
                 return number
         return None
 
-    def _newest_of(self, name: str, file_id: str | None) -> tuple[str, LogVersion] | None:
-        if file_id is None:
-            file_id = self.files.project(self.project.id).files.get(name)
-        return self._newest(file_id)
-
-    def _newest(self, file_id: str | None) -> tuple[str, LogVersion] | None:
-        if file_id is None:
+    def _newest(self, name: str) -> LogVersion | None:
+        if name not in self._file_ids:
             return None
         try:
-            state = self.files.file(file_id)
+            state = self.files.file(self._file_ids[name])
         except NotFoundError:
-            return None  # deleted since the project was read
-        return file_id, self._with_text(state)
+            del self._file_ids[name]  # deleted since the project was read
+            return None
+        return self._with_text(state)
 
     def _read(self, file_id: str, number: int) -> LogVersion:
-        key = (file_id, number)
-        if key not in self._read_versions:
-            state = self.files.file_version(file_id, number)
-            self._read_versions[key] = self._with_text(state)
-        return self._read_versions[key]
+        known = self._versions.get((file_id, number))
+        return known or self._with_text(self.files.file_version(file_id, number))
 
     def _with_text(self, state: FileState) -> LogVersion:
-        content = self.files.read_project_file(self.project.id, state)
-        version = LogVersion(
-            number=state.version,
-            text=content.decode(errors="surrogateescape"),
-            info=state.info,
-            tags=state.tags,
-        )
-        self._read_versions[state.file_id, state.version] = version
-        return version
+        key = (state.file_id, state.version)
+        if key not in self._versions:
+            content = self.files.read_project_file(self.project.id, state)
+            self._versions[key] = LogVersion(
+                number=state.version,
+                text=content.decode(errors="surrogateescape"),
+                info=state.info,
+                tags=state.tags,
+            )
+        # A version's text never changes; its info and tags may.
+        return replace(self._versions[key], info=state.info, tags=state.tags)
 
 
 def announce(
@@ -183,10 +191,6 @@ def _announces(present: bytes, submission: Submission) -> bool:
         event.get("file_version"),
         event.get("status"),
     ) == (submission.file_id, submission.file_version, submission.status)
-
-
-def _version(number: int, content: Content) -> LogVersion:
-    return LogVersion(number=number, text=content.text, info=content.info, tags=content.tags)
 
 
 def _encode(text: str) -> bytes:

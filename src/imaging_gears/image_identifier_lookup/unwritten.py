@@ -11,11 +11,14 @@ from imaging_gears.image_identifier_lookup.qc_log import Entry
 from imaging_gears.image_identifier_lookup.report import Submission
 from imaging_gears.model.event import EventNote
 
+# Built when it is first needed: most runs owe nothing, and the building takes CPU.
+_CONFIG = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, defer_build=True)
+
 
 class UnwrittenEvent(BaseModel):
     """An event that was not written, with the key and timestamp that it was to have."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+    model_config = _CONFIG
 
     submission: Submission
     note: EventNote
@@ -24,7 +27,7 @@ class UnwrittenEvent(BaseModel):
 class Unwritten(BaseModel):
     """All that runs of a file version owe: entries of QC logs, and events."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+    model_config = _CONFIG
 
     entries: tuple[Entry, ...] = ()
     events: tuple[UnwrittenEvent, ...] = ()
