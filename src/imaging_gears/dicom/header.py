@@ -1,0 +1,287 @@
+"""Reading the header of a DICOM: the values asked for, whole, or an error.
+
+`read_header` goes through the elements in their order and ends at the first one behind the last
+that is asked for, so it never gets to the pixels. Every byte is paid for from a budget, so that it
+ends soon on any input. What it returns is complete: what is missing in it is missing in the file.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final
+
+from imaging_gears.dicom.attributes import (
+    SERIES_INSTANCE_UID,
+    SOP_CLASS_UID,
+    SOP_INSTANCE_UID,
+    SPECIFIC_CHARACTER_SET,
+    Attribute,
+)
+from imaging_gears.dicom.bounds import MAX_VALUE_LENGTH
+from imaging_gears.dicom.elements import (
+    DELIMITER_GROUP,
+    UNDEFINED_LENGTH,
+    Element,
+    read_element,
+    skip_value,
+)
+from imaging_gears.dicom.recognition import (
+    DICM,
+    META_GROUP,
+    PREAMBLE_SIZE,
+    PREFIX_SIZE,
+    Kind,
+    kind_of,
+)
+from imaging_gears.dicom.streams import (
+    BoundedStream,
+    ByteStream,
+    DecodedStream,
+    Inflater,
+    bounded,
+    cut_off,
+)
+from imaging_gears.dicom.transfer_syntax import (
+    ELEMENT_HEADER_SIZE,
+    EXPLICIT_LITTLE,
+    Encoding,
+    encoding_of,
+    is_deflated,
+)
+from imaging_gears.dicom.values import texts
+from imaging_gears.errors import HeaderError, InvalidAttributeError, NotDicomError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+NO_PREAMBLE: Final = "no-preamble"
+"""Warning: the file has no preamble (PS3.10 7.1: then it is none), but its elements make sense."""
+NO_TRANSFER_SYNTAX: Final = "no-transfer-syntax"
+"""Warning: the file does not say how it is encoded; its first element showed it."""
+UNDECODABLE: Final = "undecodable-characters"
+"""Warning: a descriptive attribute has bytes that are no text; U+FFFD stands for them."""
+
+MEDIA_STORAGE_DIRECTORY: Final = "1.2.840.10008.1.3.10"
+_DIRECTORY_GROUP: Final = 0x0004
+_PIXEL_DATA: Final = 0x7FE00010
+_TRANSFER_SYNTAX_UID: Final = 0x00020010
+_MEDIA_STORAGE_SOP_CLASS_UID: Final = 0x00020002
+_TEXT_VRS: Final = frozenset(
+    b"AE AS CS DA DS DT IS LO LT PN SH ST TM UC UI UN UR UT".split()
+)  # UN: the writer's dictionary did not know the attribute (PS3.5 6.2.2)
+_ALWAYS_READ: Final = (SPECIFIC_CHARACTER_SET, SOP_CLASS_UID)
+
+
+@dataclass(frozen=True)
+class Header:
+    """What was read of a DICOM.
+
+    Args:
+        values: keyword -> its values as text, for each attribute that was asked for: without the
+            padding of PS3.5 6.2, decoded by SpecificCharacterSet; ``()`` where absent or empty.
+        transfer_syntax_uid: as the meta information says, None where it does not.
+        sop_class_uid: of the meta information, else of the data set, else None.
+        warnings: codes, `NO_PREAMBLE`, `NO_TRANSFER_SYNTAX`, `UNDECODABLE`, each at most once.
+    """
+
+    values: Mapping[str, tuple[str, ...]] = field(repr=False)
+    transfer_syntax_uid: str | None
+    sop_class_uid: str | None
+    warnings: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Meta:
+    """File meta information (PS3.10 7.1), as far as it is needed."""
+
+    transfer_syntax_uid: str | None = None
+    sop_class_uid: str | None = None
+
+
+def read_header(stream: ByteStream, attributes: Iterable[Attribute]) -> Header:
+    """Return the values of `attributes` at the top level of the DICOM in `stream`.
+
+    Args:
+        stream: at its start. It is read as far as needed, plus a buffer; never seeked, except to
+            find its size.
+        attributes: in any order.
+
+    Raises:
+        NotDicomError: it is no DICOM (its first 512 bytes decide), or a DICOMDIR, no image.
+        HeaderError: it is one and is cut off, contradicts itself or exceeds the bounds.
+        InvalidAttributeError: a value is too long, no text, or has control characters.
+        ArchiveError: `stream` is a member of an archive that is damaged there.
+    """
+    source = bounded(stream)
+    meta, warnings = read_meta(source)
+    data_set, encoding = _data_set(source, meta)
+    requested = tuple(attributes)
+    wanted = {attribute.tag: attribute for attribute in (*_ALWAYS_READ, *requested)}
+    raw = _scan(data_set, encoding, wanted)
+    values, undecodable = _convert(raw, requested)
+    return Header(
+        MappingProxyType(values),
+        meta.transfer_syntax_uid,
+        meta.sop_class_uid or _sop_class_uid(raw),
+        warnings + undecodable,
+    )
+
+
+def read_meta(source: BoundedStream) -> tuple[Meta, tuple[str, ...]]:
+    """Pass preamble and meta information; return what the latter says, and warnings.
+
+    Raises:
+        NotDicomError: it is no DICOM, or a DICOMDIR.
+        HeaderError: it is cut off or contradicts itself.
+    """
+    kind = kind_of(source.peek(PREFIX_SIZE))
+    if kind not in (Kind.DICOM, Kind.HEADLESS):
+        raise NotDicomError(
+            "It is no DICOM." if kind is Kind.OTHER else f"It is a {kind} archive, no DICOM."
+        )
+    if kind is Kind.DICOM:
+        source.skip(PREAMBLE_SIZE + len(DICM), "the preamble")
+    meta = _meta_elements(source)
+    if meta.sop_class_uid == MEDIA_STORAGE_DIRECTORY:
+        raise _directory()
+    if not source.peek(1):
+        raise HeaderError(
+            "The DICOM has no data set: nothing follows its preamble and meta information."
+        )
+    return meta, _warnings(kind, meta)
+
+
+def _warnings(kind: Kind, meta: Meta) -> tuple[str, ...]:
+    if kind is Kind.HEADLESS:
+        return (NO_PREAMBLE,)
+    return (NO_TRANSFER_SYNTAX,) if meta.transfer_syntax_uid is None else ()
+
+
+def _meta_elements(source: BoundedStream) -> Meta:
+    """Read group 0002, which is explicit little endian always.
+
+    It ends where another group begins. Its group length is not asked: where it is wrong, writers
+    have changed the group and forgot it.
+    """
+    found: dict[int, str] = {}
+    while source.peek(2) == META_GROUP.to_bytes(2, "little"):
+        element = read_element(source, EXPLICIT_LITTLE)
+        if element is None or element.length == UNDEFINED_LENGTH:
+            raise HeaderError("The meta information of the DICOM has a value of undefined length.")
+        if element.tag in (_TRANSFER_SYNTAX_UID, _MEDIA_STORAGE_SOP_CLASS_UID):
+            found[element.tag] = _meta_uid(source, element)
+        else:
+            skip_value(source, element, EXPLICIT_LITTLE)
+    return Meta(
+        found.get(_TRANSFER_SYNTAX_UID) or None, found.get(_MEDIA_STORAGE_SOP_CLASS_UID) or None
+    )
+
+
+def _meta_uid(source: BoundedStream, element: Element) -> str:
+    source.require(element.length)
+    if element.vr != b"UI" or element.length > MAX_VALUE_LENGTH:
+        raise HeaderError(
+            "The meta information of the DICOM holds something else where a UID has to be."
+        )
+    raw = source.read_exactly(element.length, "the meta information")
+    return raw.decode("ascii", errors="replace").strip("\0 ")
+
+
+def _data_set(source: BoundedStream, meta: Meta) -> tuple[BoundedStream, Encoding]:
+    if is_deflated(meta.transfer_syntax_uid):
+        inflated = DecodedStream(source, Inflater(), HeaderError)
+        source = BoundedStream(inflated, source.budget)
+    start = source.peek(ELEMENT_HEADER_SIZE)
+    if not start:
+        raise HeaderError("The DICOM has no data set: nothing is in its deflated part.")
+    return source, encoding_of(meta.transfer_syntax_uid, start)
+
+
+def _scan(
+    source: BoundedStream, encoding: Encoding, wanted: Mapping[int, Attribute]
+) -> dict[int, bytes]:
+    """Return the value fields of `wanted`, by tag, each of them whole."""
+    raw: dict[int, bytes] = {}
+    last, stop = -1, max(wanted)
+    is_instance = False
+    while (element := read_element(source, encoding)) is not None:
+        _check_place(element, last)
+        if element.tag > stop:
+            _check_end(source, element)
+            return raw
+        if element.tag in wanted:
+            raw[element.tag] = _value_field(source, element, wanted[element.tag])
+        else:
+            skip_value(source, element, encoding)
+        last = element.tag
+        is_instance = is_instance or last == SOP_INSTANCE_UID.tag
+    if is_instance and last < SERIES_INSTANCE_UID.tag <= stop:
+        # Every instance of a study has SeriesInstanceUID (PS3.3 C.7.3.1, Type 1): this one is cut
+        # off between two elements. Behind it, the end of the file may be that of the data set.
+        raise cut_off("its header")
+    return raw
+
+
+def _check_place(element: Element, last: int) -> None:
+    """Refuse an element that can't stand here.
+
+    PS3.5 7.1: each tag once, in ascending order. Where that is broken, what is asked for may stand
+    behind the place where reading ends, or stand there twice.
+    """
+    if element.group == _DIRECTORY_GROUP:
+        raise _directory()
+    if element.tag <= last:
+        raise HeaderError(
+            "The elements of the DICOM header are not in ascending order of their tags."
+        )
+    if element.group == DELIMITER_GROUP:
+        raise HeaderError("The DICOM header has an item or a delimiter outside of a sequence.")
+
+
+def _check_end(source: BoundedStream, element: Element) -> None:
+    """Refuse to end at something that only looks like an element.
+
+    A wrong length before it leads to the middle of other data. What is read there as a tag is
+    mostly high enough to end at, but its length is mostly beyond the end. Pixels may be cut off.
+    """
+    if element.length != UNDEFINED_LENGTH and element.tag != _PIXEL_DATA:
+        source.require(element.length)
+
+
+def _value_field(source: BoundedStream, element: Element, attribute: Attribute) -> bytes:
+    # An implicit encoding says no VR, so that its values are what the dictionary says.
+    if element.vr and element.vr not in _TEXT_VRS:
+        raise InvalidAttributeError(
+            f"{attribute.keyword} has a VR that is no text.", location=attribute.keyword
+        )
+    if element.length != UNDEFINED_LENGTH:
+        source.require(element.length)
+    if element.length > MAX_VALUE_LENGTH:
+        raise InvalidAttributeError(
+            f"{attribute.keyword} is longer than {MAX_VALUE_LENGTH} bytes.",
+            location=attribute.keyword,
+        )
+    return source.read_exactly(element.length, f"the value of {attribute.keyword}")
+
+
+def _convert(
+    raw: Mapping[int, bytes], requested: Iterable[Attribute]
+) -> tuple[dict[str, tuple[str, ...]], tuple[str, ...]]:
+    terms, _ = texts(SPECIFIC_CHARACTER_SET, raw.get(SPECIFIC_CHARACTER_SET.tag, b""), ())
+    values: dict[str, tuple[str, ...]] = {}
+    warnings: tuple[str, ...] = ()
+    for attribute in requested:
+        values[attribute.keyword], decodable = texts(attribute, raw.get(attribute.tag, b""), terms)
+        if not decodable:
+            warnings = (UNDECODABLE,)
+    return values, warnings
+
+
+def _sop_class_uid(raw: Mapping[int, bytes]) -> str | None:
+    values, _ = texts(SOP_CLASS_UID, raw.get(SOP_CLASS_UID.tag, b""), ())
+    return values[0] if values else None
+
+
+def _directory() -> NotDicomError:
+    return NotDicomError("It is a DICOMDIR, which lists images and is none.")

@@ -1,0 +1,244 @@
+"""`Upload`: a file that somebody uploaded, and what is in it, without writing anything to disk.
+
+A zip is read by `zip_directory` and `zip_member`, not by `zipfile`: that one holds all entries in
+memory, lets bzip2 and LZMA decompress without limit, and raises eight kinds of exception.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Self
+
+from imaging_gears.dicom.bounds import header_budget, upload_budget
+from imaging_gears.dicom.header import read_meta
+from imaging_gears.dicom.recognition import PREFIX_SIZE, Kind, kind_of
+from imaging_gears.dicom.streams import BoundedStream
+from imaging_gears.dicom.zip_directory import (
+    Directory,
+    Entry,
+    entries,
+    locate,
+    reversed_entries,
+)
+from imaging_gears.dicom.zip_member import METHODS, READABLE, MemberStream
+from imaging_gears.errors import ArchiveError, HeaderError, NotDicomError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
+    from pathlib import Path
+    from types import TracebackType
+
+_ENCRYPTED: Final = 0x0001 | 0x0040 | 0x2000  # APPNOTE.TXT 4.4.4: plain, strong, masked directory
+_ARCHIVES: Final = frozenset(set(Kind) - {Kind.DICOM, Kind.HEADLESS, Kind.OTHER})
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """Something that begins as a DICOM does: a member of the archive, or the upload itself.
+
+    Args:
+        name: as the archive has it, None for the upload itself. It may identify a patient.
+        index: its place in the archive's directory, from 0.
+        opener: see `open`.
+    """
+
+    name: str | None
+    index: int
+    opener: Callable[[], AbstractContextManager[BoundedStream]]
+
+    def open(self) -> AbstractContextManager[BoundedStream]:
+        """Return a context manager that gives the content as a stream, from its start.
+
+        When the context ends without an exception and not more than 64 KiB of the member are left
+        in the archive, these are read too and the checksum of the member is compared. That of a
+        larger one stays unknown, because it would have to be read whole.
+
+        Raises:
+            ArchiveError: the archive is damaged there; also while reading and as the context ends.
+        """
+        return self.opener()
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """A member that is passed over.
+
+    Args:
+        name: as the archive has it. It may identify a patient.
+        reason: a short phrase.
+        error: what to raise when nothing else in the archive counts; None where the member is
+            rightly passed over.
+    """
+
+    name: str
+    reason: str
+    error: ArchiveError | None = None
+
+
+class Upload:
+    """What was uploaded, as a context manager around its path.
+
+    Args:
+        path: a regular file.
+
+    Raises:
+        OSError: there is no such file, or it can't be read.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._budget = upload_budget()
+        self._file: _CountingFile | None = None
+
+    def __enter__(self) -> Self:
+        """Open the file."""
+        self._file = _CountingFile(self._path)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Close the file."""
+        self._opened.close()
+
+    @property
+    def bytes_read(self) -> int:
+        """Bytes that were really asked of the operating system so far."""
+        return self._opened.bytes_read
+
+    @property
+    def _opened(self) -> _CountingFile:
+        if self._file is None:
+            raise RuntimeError("an Upload is used as a context manager")
+        return self._file
+
+    def members(self, *, reverse: bool = False) -> Iterator[Member | Skipped]:
+        """Yield what is in the upload in the order of its directory, or from its end.
+
+        What is no archive is its own only member, DICOM or not.
+
+        Raises:
+            ArchiveError: it is an archive of another kind than zip; one that is cut off or damaged
+                as a whole; or reading its members would cost more than the bounds allow.
+        """
+        kind = kind_of(self._opened.read_at(0, PREFIX_SIZE))
+        if kind not in _ARCHIVES:
+            yield Member(None, 0, self._open_itself)
+            return
+        if kind is not Kind.ZIP:
+            raise ArchiveError(f"The upload is a {kind} archive. Only zip is read.")
+        for index, entry in self._entries(locate(self._opened), reverse=reverse):
+            yield self._judge(index, entry)
+
+    def _entries(self, directory: Directory, *, reverse: bool) -> Iterator[tuple[int, Entry]]:
+        if reverse:
+            return reversed_entries(self._opened, directory)
+        return enumerate(entries(self._opened, directory))
+
+    def _judge(self, index: int, entry: Entry) -> Member | Skipped:
+        skipped = _passed_over(entry) or _unreadable(entry)
+        if skipped is not None:
+            return skipped
+        try:
+            reason = _reason(self._member_stream(entry)[1])
+        except ArchiveError as error:
+            # Not this member is at fault, but all of them together.
+            if self._budget.exhausted:
+                raise
+            return Skipped(entry.name, "damaged", error)
+        if reason is not None:
+            return Skipped(entry.name, reason)
+        return Member(entry.name, index, lambda: self._open_member(entry))
+
+    @contextmanager
+    def _open_itself(self) -> Iterator[BoundedStream]:
+        yield BoundedStream(
+            _WholeFile(self._opened), header_budget(self._budget), self._opened.size
+        )
+
+    @contextmanager
+    def _open_member(self, entry: Entry) -> Iterator[BoundedStream]:
+        content, stream = self._member_stream(entry)
+        yield stream
+        content.finish()
+
+    def _member_stream(self, entry: Entry) -> tuple[MemberStream, BoundedStream]:
+        content = MemberStream(self._opened, entry, self._budget)
+        return content, BoundedStream(content, header_budget(self._budget), entry.size)
+
+
+class _CountingFile:
+    """A file that is read at given places, without a buffer, and counts what is read."""
+
+    def __init__(self, path: Path) -> None:
+        self._descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        self.size = os.fstat(self._descriptor).st_size
+        self.bytes_read = 0
+
+    def close(self) -> None:
+        os.close(self._descriptor)
+
+    def read_at(self, offset: int, size: int) -> bytes:
+        data = os.pread(self._descriptor, size, offset)
+        self.bytes_read += len(data)
+        return data
+
+
+class _WholeFile:
+    """A `_CountingFile` from its start to its end."""
+
+    def __init__(self, file: _CountingFile) -> None:
+        self._file = file
+        self._position = 0
+
+    def read(self, size: int, /) -> bytes:
+        data = self._file.read_at(self._position, size)
+        self._position += len(data)
+        return data
+
+
+def _passed_over(entry: Entry) -> Skipped | None:
+    """Return why a member does not count whatever it contains, from its entry alone."""
+    parts = entry.name.replace("\\", "/").split("/")
+    if not parts[-1]:
+        return Skipped(entry.name, "directory")
+    if "__MACOSX" in parts or parts[-1].startswith("._"):
+        return Skipped(entry.name, "macOS metadata")
+    if stat.S_ISLNK(entry.mode):
+        return Skipped(entry.name, "link")
+    return Skipped(entry.name, "empty") if not entry.size else None
+
+
+def _unreadable(entry: Entry) -> Skipped | None:
+    """Return why a member can't be read, from its entry alone."""
+    if entry.flags & _ENCRYPTED:
+        message = "The archive is encrypted."
+        return Skipped(entry.name, "encrypted", ArchiveError(message))
+    if entry.method not in READABLE:
+        method = METHODS.get(entry.method, f"method {entry.method}")
+        message = f"The archive is packed with {method}, which is not supported."
+        return Skipped(entry.name, f"packed with {method}", ArchiveError(message))
+    return None
+
+
+def _reason(stream: BoundedStream) -> str | None:
+    """Return why a member does not count, from its first bytes; None where it may be an image."""
+    kind = kind_of(stream.peek(PREFIX_SIZE))
+    if kind is Kind.OTHER:
+        return "not DICOM"
+    if kind in _ARCHIVES:
+        return "archive inside the archive"
+    try:
+        read_meta(stream)
+    except NotDicomError:
+        return "DICOMDIR"
+    except HeaderError:
+        return None  # It counts as an image, and `read_header` will say what is wrong with it.
+    return None
