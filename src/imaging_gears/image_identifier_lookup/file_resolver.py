@@ -7,12 +7,11 @@ from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 
-from imaging_gears.dicom.header import NO_PREAMBLE, Header, read_header
+from imaging_gears.dicom.header import Header, read_header
 from imaging_gears.dicom.members import Member, Skipped, Upload
 from imaging_gears.errors import ImagingError, InputFileError, NotDicomError
 from imaging_gears.image_identifier_lookup.dicom_utils import KEPT, DicomMetadata, dicom_metadata
-from imaging_gears.model import findings
-from imaging_gears.model.findings import Finding
+from imaging_gears.model.findings import FROM_CONTENT, MIXED_IDENTITY, Finding
 
 LOOKED_AT_FROM_THE_END = 20
 """Members looked at for the archive's last image, which tells whether it mixes identities."""
@@ -87,10 +86,9 @@ def _resolved(
     passed_over: int,
 ) -> Resolved:
     metadata, found = dicom_metadata(header)
-    if NO_PREAMBLE in header.warnings:
-        found += (findings.NO_PREAMBLE.finding(),)
+    found += tuple(kind.finding() for kind in FROM_CONTENT if kind.code in header.warnings)
     if each.name is not None and _is_mixed(upload, metadata):
-        found += (findings.MIXED_IDENTITY.finding(),)
+        found += (MIXED_IDENTITY.finding(),)
     return Resolved(
         metadata=metadata,
         findings=found,

@@ -15,7 +15,7 @@ from imaging_gears.image_identifier_lookup.joblog import log, step
 from imaging_gears.image_identifier_lookup.progress import Outcome, Progress, World
 from imaging_gears.image_identifier_lookup.record import Recorder
 from imaging_gears.image_identifier_lookup.reporting import Reporter
-from imaging_gears.model.findings import MIXED_IDENTITY, NO_PREAMBLE, Finding
+from imaging_gears.model.findings import FROM_CONTENT, Finding
 from imaging_gears.ports import FileState, Site
 
 SUBJECT = "subject"
@@ -157,4 +157,4 @@ def _carried(file: FileState) -> tuple[Finding, ...]:
         qc = qc.get(key) if isinstance(qc, Mapping) else None
     data = qc if isinstance(qc, Sequence) else ()
     codes = {each.get("code") for each in data if isinstance(each, Mapping)}
-    return tuple(kind.finding() for kind in (NO_PREAMBLE, MIXED_IDENTITY) if kind.code in codes)
+    return tuple(kind.finding() for kind in FROM_CONTENT if kind.code in codes)

@@ -13,6 +13,7 @@ from imaging_gears.errors import ImagingError, NotFoundError, ServiceError
 from imaging_gears.image_identifier_lookup import GEAR, report
 from imaging_gears.image_identifier_lookup.config import GearConfig
 from imaging_gears.image_identifier_lookup.extraction import LookupContext
+from imaging_gears.image_identifier_lookup.joblog import log
 from imaging_gears.image_identifier_lookup.outputs import QcLog, announce
 from imaging_gears.image_identifier_lookup.progress import World, notes_of
 from imaging_gears.image_identifier_lookup.qc_log import Entry, noted_event
@@ -53,7 +54,10 @@ class Reporter(Recorder):
         entry = self._entry(self.at.context, note)
         note = self._write_log(entry, note)
         if submission is not None and note is not None:
-            note = self._announce(submission, note)
+            if self._is_announced(note):
+                log.info("event: announced by an earlier run")
+            else:
+                note = self._announce(submission, note)
         self.record(note)
         self._amend_log(entry)
 
@@ -90,6 +94,14 @@ class Reporter(Recorder):
             return None
         block = noted_event(info, entry.file_id, entry.event)
         return report.parse_note(block, entry.version, entry.state, self.config.event_environment)
+
+    def _is_announced(self, note: EventNote) -> bool:
+        """Return whether a finished run has written this event: its record came after the event.
+
+        What that run could not write, it owes.
+        """
+        noted = notes_of(self.file).get("event") == report.note_block(note)
+        return self.run > 1 and noted and not self.owed.events
 
     def _announce(self, submission: Submission, note: EventNote) -> EventNote:
         owed = UnwrittenEvent(submission=submission, note=note)

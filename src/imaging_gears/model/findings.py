@@ -66,6 +66,19 @@ NO_PREAMBLE = WarningKind(
     "The 128 bytes and the prefix DICM of PS3.10 7.1 are missing.",
     "Ask the sender to export standard DICOM files.",
 )
+NO_TRANSFER_SYNTAX = WarningKind(
+    "no-transfer-syntax",
+    "The file does not say how it is encoded; its first elements showed it.",
+    "The file meta information (PS3.10 7.1) has no TransferSyntaxUID (0002,0010).",
+    "Ask the sender to export standard DICOM files.",
+)
+UNDECODABLE = WarningKind(
+    "undecodable-characters",
+    "A descriptive attribute holds bytes that are no text; U+FFFD stands for them.",
+    "SpecificCharacterSet (0008,0005) does not fit the bytes of an attribute such as"
+    " SeriesDescription.",
+    "Nothing has to be done.",
+)
 MIXED_IDENTITY = WarningKind(
     "mixed-identity",
     "The archive holds images of more than one patient or study; its first image was used.",
@@ -96,11 +109,11 @@ FILE_RECORD_NOT_WRITTEN = WarningKind(
     "Flywheel did not take the file's info or tags after all tries, or the key may not write them.",
     "The next run of this file repairs it.",
 )
+FROM_CONTENT = (NO_PREAMBLE, NO_TRANSFER_SYNTAX, UNDECODABLE, MIXED_IDENTITY, MULTIPLE_VALUES)
+"""What is found in the file itself: it stays true of a file version that is not opened again."""
 WARNINGS = (
     PTID_MISMATCH,
-    NO_PREAMBLE,
-    MIXED_IDENTITY,
-    MULTIPLE_VALUES,
+    *FROM_CONTENT,
     QC_LOG_NOT_WRITTEN,
     EVENT_NOT_CAPTURED,
     FILE_RECORD_NOT_WRITTEN,
