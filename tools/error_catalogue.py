@@ -25,7 +25,9 @@ _EFFECT = {
 def table() -> str:
     """Return the codes that a run can report, as a Markdown table."""
     rows = ["| code | effect | cause | remedy |", "| --- | --- | --- | --- |"]
-    rows += [f"| `{code}` | {effect} | {cause} | {remedy} |" for code, effect, cause, remedy in _rows()]
+    rows += [
+        f"| `{code}` | {effect} | {cause} | {remedy} |" for code, effect, cause, remedy in _rows()
+    ]
     return "\n".join(rows)
 
 
