@@ -29,10 +29,11 @@ def test_the_error_codes_are_those_of_the_code() -> None:
 
 def test_every_code_that_can_be_reported_has_a_row() -> None:
     """No error and no warning is left out of the table, each with a cause and a remedy."""
-    rows = dict(re.findall(r"^\| `([a-z-]+)` \| .*? \| (.*) \|$", section("Error codes"), re.MULTILINE))
+    row = re.compile(r"^\| `([a-z-]+)` \| .*? \| (.*) \|$", re.MULTILINE)
+    rows = dict(row.findall(section("Error codes")))
     codes = {error.code for error in subclasses(ImagingError) if not error.__subclasses__()}
     assert codes | {kind.code for kind in WARNINGS} <= set(rows)
-    assert all(len(row.split(" | ")) == 2 for row in rows.values())
+    assert all(len(each.split(" | ")) == 2 for each in rows.values())
 
 
 def test_every_config_entry_is_described() -> None:
@@ -45,7 +46,8 @@ def test_every_config_entry_is_described() -> None:
 def test_every_input_is_described() -> None:
     """The page's table of the inputs has each input of the manifest."""
     manifest = json.loads((REPOSITORY / "manifest.json").read_text(encoding="utf-8"))
-    assert set(re.findall(r"^\| `([\w-]+)` \|", section("Inputs"), re.MULTILINE)) == set(manifest["inputs"])
+    described = re.findall(r"^\| `([\w-]+)` \|", section("Inputs"), re.MULTILINE)
+    assert set(described) == set(manifest["inputs"])
 
 
 @pytest.mark.parametrize("page", ["README.md", "docs/image-identifier-lookup.md"])

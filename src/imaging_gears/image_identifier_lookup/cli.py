@@ -11,13 +11,14 @@ import dataclasses
 import io
 import json
 import os
+import signal
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from imaging_gears.image_identifier_lookup.demo_result import Result
+    from imaging_gears.image_identifier_lookup.demo.result import Result
     from imaging_gears.sandbox import Sandbox
 
 PROGRAM = "image-identifier-lookup"
@@ -218,7 +219,7 @@ def _inspect(options: argparse.Namespace, _words: Sequence[str]) -> int:
 
 def _demo(options: argparse.Namespace, _words: Sequence[str]) -> int:
     _require_sandbox()
-    from imaging_gears.image_identifier_lookup.demo_text import (  # noqa: PLC0415 - after the check
+    from imaging_gears.image_identifier_lookup.demo.text import (  # noqa: PLC0415 - after the check
         Paint,
         closing_table,
         scene_text,
@@ -241,19 +242,21 @@ def _demo(options: argparse.Namespace, _words: Sequence[str]) -> int:
 
 
 def _results(manifest: Path) -> Iterator[Result]:
-    from imaging_gears.image_identifier_lookup.demo import Demo  # noqa: PLC0415 - as in _demo
-    from imaging_gears.image_identifier_lookup.demo_scenes import UPLOADER  # noqa: PLC0415
-    from imaging_gears.image_identifier_lookup.demo_text import waiting  # noqa: PLC0415
+    from imaging_gears.image_identifier_lookup.demo.scenes import UPLOADER  # noqa: PLC0415
+    from imaging_gears.image_identifier_lookup.demo.text import waiting  # noqa: PLC0415
+    from imaging_gears.image_identifier_lookup.demo.walk import Demo  # noqa: PLC0415 - as in _demo
     from imaging_gears.sandbox.person import Person  # noqa: PLC0415
 
+    # Whoever ends the demo wants the site and its running job gone, too.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     with waiting("a Flywheel site is starting on this machine"):
         sandbox = _started(manifest)
-    with sandbox:
-        yield from Demo(sandbox, Person(sandbox.key(UPLOADER)), waiting).walk()
+    with sandbox, Person(sandbox.key(UPLOADER)) as person:
+        yield from Demo(sandbox, person, waiting).walk()
 
 
 def _started(manifest: Path) -> Sandbox:
-    from imaging_gears.image_identifier_lookup.demo_scenes import site_seed  # noqa: PLC0415
+    from imaging_gears.image_identifier_lookup.demo.scenes import site_seed  # noqa: PLC0415
     from imaging_gears.sandbox import Sandbox, Seed  # noqa: PLC0415 - not in the image
 
     if not manifest.is_file():

@@ -19,8 +19,8 @@ from typing import Any, Protocol
 
 from imaging_gears.image_identifier_lookup import GEAR
 from imaging_gears.image_identifier_lookup.config import INPUT
-from imaging_gears.image_identifier_lookup.demo_result import Result, unexpected
-from imaging_gears.image_identifier_lookup.demo_scenes import (
+from imaging_gears.image_identifier_lookup.demo.result import Result, unexpected
+from imaging_gears.image_identifier_lookup.demo.scenes import (
     BUCKET,
     CONFIG,
     PROJECT,

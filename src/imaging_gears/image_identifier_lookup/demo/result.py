@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from imaging_gears.image_identifier_lookup import GEAR, report
-from imaging_gears.image_identifier_lookup.demo_scenes import Expected
+from imaging_gears.image_identifier_lookup.demo.scenes import Expected
 
 Json = dict[str, Any]
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from imaging_gears.image_identifier_lookup import GEAR
-from imaging_gears.image_identifier_lookup.demo_uploads import (
+from imaging_gears.image_identifier_lookup.demo.uploads import (
     CT_LIGHTSPEED_PLUS,
     CT_LIGHTSPEED_ULTRA,
     MR_ECLIPSE,

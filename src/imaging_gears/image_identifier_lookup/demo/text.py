@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TextIO
 
 from imaging_gears.image_identifier_lookup import GEAR
-from imaging_gears.image_identifier_lookup.demo_result import Result, status_lines
+from imaging_gears.image_identifier_lookup.demo.result import Result, status_lines
 
 _CODES = {"bold": "1", "red": "31", "green": "32"}
 _KEYS_OF_SUBJECT = ("naccid", "dicom_metadata")
