@@ -12,6 +12,7 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
+from imaging_gears.adapters.waiting import waiting_for
 from imaging_gears.errors import (
     CredentialsError,
     ImagingError,
@@ -85,7 +86,8 @@ def client(
 def errors(service: str, doing: str) -> Iterator[None]:
     """Turn botocore's errors into the project's; their texts name S3 keys, so none is kept."""
     try:
-        yield
+        with waiting_for(service):
+            yield
     except ClientError as error:
         raise translated(error, service, doing) from None
     except BotoCoreError as error:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TypeVar
 
+from imaging_gears.adapters.waiting import waiting_for
 from imaging_gears.errors import ServiceError
 
 T = TypeVar("T")
@@ -74,7 +75,8 @@ class Tries:
                 self.sleep(pause)
             self.requests[self.service] += 1
             try:
-                result = attempt()
+                with waiting_for(self.service):
+                    result = attempt()
             except TransientError as error:
                 problem = error.problem
                 pause = _pause(number, error.retry_after)

@@ -35,7 +35,8 @@ from imaging_gears.adapters.identifiers import HttpsIdentifiers, LambdaIdentifie
 from imaging_gears.adapters.s3 import S3EventStore
 from imaging_gears.adapters.ssm import Secrets, read_secrets
 from imaging_gears.adapters.tries import Tries
-from imaging_gears.errors import ConfigError, ImagingError, SiteKeyError
+from imaging_gears.adapters.waiting import waited_for
+from imaging_gears.errors import ConfigError, ImagingError, ServiceError, SiteKeyError
 from imaging_gears.image_identifier_lookup import joblog, processor
 from imaging_gears.image_identifier_lookup.config import GearConfig, Job, parse_config, parse_job
 from imaging_gears.image_identifier_lookup.extraction import Known, complete
@@ -243,7 +244,12 @@ def _found(job: Job, site: FlywheelSite) -> Job:
 
 def _watch() -> None:
     def end() -> None:
-        log.critical("the job was ended after %d s; run it again later, that is safe", JOB_SECONDS)
+        log.critical(
+            "service-unavailable: %s did not come to an end, so the job was ended after %g s. %s",
+            waited_for() or "The gear itself",
+            JOB_SECONDS,
+            ServiceError.remedy,
+        )
         sys.stdout.flush()
         os._exit(1)
 
