@@ -33,6 +33,13 @@ def _saved(ds: Dataset) -> bytes:
     return content.getvalue()
 
 
+def image_of(ptid: str) -> bytes:
+    """Return a small MR image of a participant, as a file's content."""
+    ds = dcmread(str(get_testdata_file("MR_small.dcm", download=False)))
+    ds.PatientID = ptid
+    return _saved(ds)
+
+
 def single(folder: Path) -> Path:
     """Write one image."""
     path = folder / "T1.dcm"

@@ -58,10 +58,12 @@ class QcLog:
         """
         name = find_name(self.project.files, wanted) or wanted
         self._file_ids = {**self.project.files, **self._file_ids}
-        lost = 0
+        lost = others = 0
         for attempt in range(UPLOADS):
             if attempt:
-                self.pause(random.uniform(0, min(LONGEST_PAUSE, 2**attempt)))  # noqa: S311
+                # The more there were at once, the further apart they go on: one merges for all.
+                longest = min(LONGEST_PAUSE, max(2**attempt, others))
+                self.pause(random.uniform(0, longest))  # noqa: S311 - no secret
             newest = self._newest(name)
             content = self._merged(name, newest, entry)
             if newest is not None and lacks_nothing(newest, content):
@@ -78,6 +80,7 @@ class QcLog:
             else:
                 if uploaded == base + 1:
                     return content
+                others = uploaded - base - 1
         raise ServiceError("Flywheel", "other jobs kept writing the QC log")
 
     def _upload(self, name: str, content: Content) -> int:
