@@ -2,8 +2,8 @@
 
 ``python -m benchmarks.soak [--rounds N] [--jobs N] [--copies N] [--at-once N]``
 
-A round is one visit: `jobs` files, uploaded to a local site, each with `copies` gear processes that
-start at the same moment; the site delays every request at random. Afterwards each file must have one
+A round is one visit: `jobs` files, uploaded to a local site, each with `copies` gear processes, all
+started at the same moment; the site delays every request at random. Then each file must have one
 line in the visit's QC log, one event, one record in the log's info, its own record and its tag.
 Ends with status 1 when something is missing or there twice.
 """
