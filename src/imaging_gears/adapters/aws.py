@@ -92,7 +92,7 @@ def errors(service: str, doing: str) -> Iterator[None]:
         raise translated(error, service, doing) from None
     except BotoCoreError as error:
         raise ServiceError(service, type(error).__name__, while_=doing) from None
-    except (KeyError, TypeError, ValueError, AttributeError):
+    except (KeyError, TypeError, ValueError, AttributeError, RecursionError):
         problem = "its answer is not of the form that was agreed"
         raise ServiceError(service, problem, while_=doing) from None
 

@@ -1,18 +1,15 @@
 """A Flywheel site over its SDK: every reply is checked, every vendor error ends here.
 
 The SDK repeats requests by itself, for minutes and not those that answer 500; that is switched off
-here, before it is imported, and `Tries` owns the repetition (contract flywheel.md, 1.5).
+for each client made here, and `Tries` owns the repetition (contract flywheel.md, 1.5).
 """
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
-
-os.environ["FLYWHEEL_SDK_TOTAL_RETRIES"] = "0"
 
 import flywheel
 import httpx2
@@ -51,6 +48,7 @@ _REFUSED = frozenset({401, 403})
 _TRANSIENT = frozenset({429, 500, 502, 503, 504})
 # What the SDK throws at a reply whose shape it did not expect (contract flywheel.md, 1.4).
 _UNEXPECTED = (RuntimeError, ValueError, TypeError, AttributeError, KeyError, LookupError)
+_SECRET = re.compile(r"[!-~]+")
 _PORT = re.compile(r"[0-9]{1,5}")
 _NO_FILES = ["exclude-files"]
 
@@ -77,7 +75,8 @@ def parse_site_key(text: str, *, location: str) -> SiteKey:
     insecure = INSECURE in address
     parts = [part for part in address if part != INSECURE]
     port = parts[1] if len(parts) > 1 else "443"
-    if len(parts) not in (1, 2) or not (parts[0] and secret and _PORT.fullmatch(port)):
+    is_key = _SECRET.fullmatch(secret) and secret != INSECURE
+    if len(parts) not in (1, 2) or not (parts[0] and is_key and _PORT.fullmatch(port)):
         message = f"The Flywheel key in {location} is not of the form host:KEY."
         raise SiteKeyError(message, location=location)
     host = parts[0].lower()
@@ -116,6 +115,7 @@ class FlywheelSite:
             connect_timeout=CONNECT_SECONDS,
             request_timeout=READ_SECONDS,
         )
+        _without_retries(self._client)
 
     def file(self, file_id: str) -> FileState:
         """Return the newest version of a file."""
@@ -308,6 +308,18 @@ def _translated(error: ApiException, doing: str) -> TransientError | ImagingErro
             f"HTTP {status}", retry_after((error.headers or {}).get("Retry-After"))
         )
     return ServiceError(SERVICE, f"HTTP {status}", while_=doing)
+
+
+def _without_retries(client: flywheel.Client) -> None:
+    """Make the SDK's client send each request once.
+
+    Its environment variable for that is read when the SDK is first imported by anybody, so a client
+    could not rely on it.
+    """
+    http = client.api_client.rest_client.client
+    for transport in (http._transport, *http._mounts.values()):  # noqa: SLF001 - has no public name
+        if transport is not None:
+            transport.total = 0
 
 
 def _file_state(reply: Any) -> FileState:

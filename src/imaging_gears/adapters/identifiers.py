@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from typing import Any
 from urllib.parse import urlsplit
@@ -29,6 +30,9 @@ MAX_BODY_BYTES = 1 << 20
 OK, NOT_FOUND = 200, 404
 _REFUSED = frozenset({401, 403})
 _TRANSIENT = frozenset({429, 500, 502, 503, 504})
+# What JSON of another shape makes the reading of it raise; the last one where it is nested deeply.
+_NONSENSE_ERRORS = (ValueError, TypeError, KeyError, AttributeError, RecursionError)
+_HEADER_VALUE = re.compile(r"[ -~]+")
 _DOING = "looking up the participant"
 
 
@@ -81,15 +85,17 @@ class HttpsIdentifiers:
         tries: the calls of this run to the API.
 
     Raises:
-        ConfigError: the URL is not one, or would send the key unencrypted over a network.
+        ConfigError: the URL is not one, or would send the key unencrypted over a network; or the
+            key can't be a header's value.
     """
 
     def __init__(self, url: str, key: str, tries: Tries) -> None:
-        parts = urlsplit(url)
-        local = parts.scheme == "http" and is_loopback(parts.hostname)
-        if not (parts.hostname and (parts.scheme == "https" or local)):
+        if not _is_safe(url):
             message = "The identifier API's URL in SSM is not an https URL."
             raise ConfigError(message, location="identifiers/url")
+        if not _HEADER_VALUE.fullmatch(key):
+            message = "The identifier API's key in SSM is not printable ASCII text."
+            raise ConfigError(message, location="identifiers/apikey")
         self._url = url
         self._headers = {"x-api-key": key, "Content-Type": "application/json"}
         self._tries = tries
@@ -132,7 +138,7 @@ def _status_and_body(payload: bytes) -> tuple[object, object]:
     try:
         answer = json.loads(payload)
         return answer["statusCode"], answer.get("body")
-    except (ValueError, TypeError, KeyError, AttributeError):
+    except _NONSENSE_ERRORS:
         raise TransientError(NONSENSE) from None
 
 
@@ -145,6 +151,8 @@ def _naccid(status: object, body: Any, asked: float | None = None) -> object:
         TransientError: a 200 without the agreed body, or a status that may pass.
         ServiceError: another status.
     """
+    if not isinstance(status, int):
+        raise TransientError(NONSENSE)
     if status == NOT_FOUND:
         message = "The registry knows no participant with this center and participant id."
         raise IdentifierNotFoundError(message, location="subject.label")
@@ -154,9 +162,20 @@ def _naccid(status: object, body: Any, asked: float | None = None) -> object:
     if status in _TRANSIENT:
         raise TransientError(f"HTTP {status}", asked)
     if status != OK:
-        problem = f"HTTP {status}" if isinstance(status, int) else NONSENSE
-        raise ServiceError(SERVICE, problem, while_=_DOING)
+        raise ServiceError(SERVICE, f"HTTP {status}", while_=_DOING)
     try:
         return json.loads(body)["naccid"]
-    except (ValueError, TypeError, KeyError):
+    except _NONSENSE_ERRORS:
         raise TransientError(NONSENSE) from None
+
+
+def _is_safe(url: str) -> bool:
+    """Return whether `url` is one that a key may be sent to."""
+    try:
+        parts = urlsplit(url)
+        host = parts.hostname
+    except ValueError:
+        return False
+    return bool(host) and (
+        parts.scheme == "https" or (parts.scheme == "http" and is_loopback(host))
+    )

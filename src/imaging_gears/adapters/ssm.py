@@ -37,7 +37,7 @@ def read_secrets(prefix: str, requests: Counter[str]) -> Secrets:
     with aws.errors(SERVICE, "reading parameters"):
         client = aws.client("ssm", SERVICE, requests, read_seconds=READ_SECONDS)
         reply = client.get_parameters(Names=names, WithDecryption=True)
-        found = {each["Name"]: str(each["Value"]) for each in reply["Parameters"]}
+        found = {each["Name"]: str(each["Value"]).strip() for each in reply["Parameters"]}
     key, url, url_key = (found.get(name) or None for name in names)
     if key is None:
         message = f"The SSM parameter {names[0]} is missing or empty."

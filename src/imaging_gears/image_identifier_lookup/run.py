@@ -18,6 +18,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fw_gear.config import Config, ConfigValidationError
+from fw_gear.manifest import Manifest
+
 from imaging_gears.adapters import aws
 from imaging_gears.adapters.flywheel import (
     SERVICE as FLYWHEEL,
@@ -45,10 +48,6 @@ from imaging_gears.image_identifier_lookup.main import ImageIdentifierLookup, re
 from imaging_gears.image_identifier_lookup.plan import Plan, PlannedEvents, PlannedSite
 from imaging_gears.image_identifier_lookup.progress import Outcome, Progress, World
 from imaging_gears.ports import IdentifierRepository, Site
-
-# After the adapter: fw_gear imports flywheel, which reads its settings when it is imported.
-from fw_gear.config import Config, ConfigValidationError  # isort: skip
-from fw_gear.manifest import Manifest  # isort: skip
 
 if TYPE_CHECKING:
     from imaging_gears.image_identifier_lookup.file_resolver import Resolved
