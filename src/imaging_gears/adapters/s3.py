@@ -11,8 +11,10 @@ from imaging_gears.adapters import aws
 
 SERVICE = "AWS S3"
 READ_SECONDS = 10
+CONFLICTS = 2
+"""Puts that are made again because another one of the same key was under way."""
 _PRECONDITION_FAILED = "PreconditionFailed"
-_CONFLICT = "ConditionalRequestConflict"  # another put of the same key was under way
+_CONFLICT = "ConditionalRequestConflict"
 
 
 class S3EventStore:
@@ -29,25 +31,29 @@ class S3EventStore:
     def put_if_absent(self, key: str, body: bytes) -> bytes | None:
         """Write `body` under `key` unless something is there; return what was there, else None."""
         with aws.errors(SERVICE, "writing the event"):
-            for last in (False, False, True):
+            for _ in range(CONFLICTS):
                 try:
-                    reply = self._client().put_object(
-                        Bucket=self._bucket,
-                        Key=key,
-                        Body=body,
-                        ContentType="application/json",
-                        IfNoneMatch="*",
-                    )
+                    return self._put(key, body)
                 except ClientError as error:
-                    code = error.response.get("Error", {}).get("Code")
-                    if code == _PRECONDITION_FAILED:
-                        return self._present(key)
-                    if code != _CONFLICT or last:
+                    if error.response.get("Error", {}).get("Code") != _CONFLICT:
                         raise
-                else:
-                    # An S3 that stored something gives its ETag; a page of a proxy does not.
-                    _ = reply["ETag"]
-                    break
+            return self._put(key, body)
+
+    def _put(self, key: str, body: bytes) -> bytes | None:
+        try:
+            reply = self._client().put_object(
+                Bucket=self._bucket,
+                Key=key,
+                Body=body,
+                ContentType="application/json",
+                IfNoneMatch="*",
+            )
+        except ClientError as error:
+            if error.response.get("Error", {}).get("Code") != _PRECONDITION_FAILED:
+                raise
+            return self._present(key)
+        # An S3 that stored something gives its ETag; a page of a proxy does not.
+        _ = reply["ETag"]
         return None
 
     def _present(self, key: str) -> bytes:

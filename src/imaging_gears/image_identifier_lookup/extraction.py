@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from imaging_gears.errors import AdcidError, PtidError
 from imaging_gears.image_identifier_lookup import GEAR
 from imaging_gears.image_identifier_lookup.dicom_utils import KEPT, DicomMetadata
+from imaging_gears.image_identifier_lookup.report import recorded_state
 from imaging_gears.model.participant import (
     ParticipantKey,
     parse_label,
@@ -23,7 +24,7 @@ from imaging_gears.model.visit import Visit, parse_modality, parse_study_date
 from imaging_gears.ports import FileState, ProjectState, SubjectState
 
 # Not int(): that takes "1_000" and digits of other scripts.
-_DIGITS = re.compile(r"[0-9]+")
+_DIGITS = re.compile(r"[0-9]{1,18}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,14 +146,6 @@ def complete(known: Known, metadata: DicomMetadata) -> LookupContext:
     )
 
 
-def is_complete(known: Known) -> bool:
-    """Return whether an earlier run's values name the visit, so that the file can stay closed."""
-    values = known.metadata
-    return values is not None and bool(
-        (known.ptid or values["patient_id"]) and values["study_date"] and values["modality"]
-    )
-
-
 def _is_of(block: Mapping[str, Any], file: FileState) -> bool:
     source = block.get("source")
     if isinstance(source, Mapping):
@@ -161,10 +154,12 @@ def _is_of(block: Mapping[str, Any], file: FileState) -> bool:
     if not isinstance(judged, Mapping) or GEAR not in judged:
         return False
     visit = file.info.get("data_identification")
-    return not isinstance(visit, Mapping) or (
-        str(visit.get("date")).replace("-", "") == _text(block.get("study_date"))
-        and visit.get("modality") == block.get("modality")
-    )
+    if not isinstance(visit, Mapping):
+        # A run that failed before it knew the visit has read nothing of this file.
+        return recorded_state(judged) != "FAIL"
+    return str(visit.get("date")).replace("-", "") == _text(block.get("study_date")) and visit.get(
+        "modality"
+    ) == block.get("modality")
 
 
 def _text(value: object) -> str | None:

@@ -62,12 +62,12 @@ def identify(context: LookupContext, identifiers: IdentifierRepository, mode: Mo
         NaccidConflictError: the label names another NACCID.
         ServiceError: the registry did not answer.
     """
-    match next_step(context, mode):
-        case UseKnown(naccid):
-            pass
-        case LookUp(key):
-            answer = identifiers.naccid_for(key, mode)
-            naccid = parse_naccid(answer, mode, location="the identifier API's answer")
+    step = next_step(context, mode)
+    if isinstance(step, UseKnown):
+        naccid = step.naccid
+    else:
+        answer = identifiers.naccid_for(step.key, mode)
+        naccid = parse_naccid(answer, mode, location="the identifier API's answer")
     return _agreeing(naccid, context.label_naccid, location="subject.label")
 
 

@@ -176,16 +176,18 @@ def merge_texts(texts: Sequence[str]) -> str:
 
 
 def _merge_run(merged: list[str], block: str) -> None:
+    """Add a line of this gear; of two that tell of the same run, the one with fewer errors goes."""
     run, codes = _run_of(block), _codes(block)
-    for index, other in enumerate(merged):
-        if _run_of(other) != run:
-            continue
-        if codes <= _codes(other):
-            return
-        if codes > _codes(other):
-            merged[index] = block
-            return
-    merged.append(block)
+    same = [index for index, other in enumerate(merged) if _run_of(other) == run]
+    if any(codes <= _codes(merged[index]) for index in same):
+        return
+    narrower = [index for index in same if _codes(merged[index]) < codes]
+    if not narrower:
+        merged.append(block)
+        return
+    merged[narrower[0]] = block
+    for index in reversed(narrower[1:]):
+        del merged[index]
 
 
 def _blocks(text: str) -> list[str]:
