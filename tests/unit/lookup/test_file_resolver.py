@@ -1,0 +1,178 @@
+"""Which DICOM of an upload counts, what is passed over, and the twelve values that are kept."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from imaging_gears import errors
+from imaging_gears.dicom.header import Header
+from imaging_gears.image_identifier_lookup.dicom_utils import KEPT, dicom_metadata
+from imaging_gears.image_identifier_lookup.file_resolver import SKIPPED_NAMED, resolve
+from tests.unit.dicom.builders import CT_IMAGE, EXPLICIT, dicom, element, meta
+
+STUDY_UID, PATIENT_ID, SERIES_DESCRIPTION, MODALITY = 0x0020000D, 0x00100020, 0x0008103E, 0x00080060
+# What `dicom` of the builders writes, under the contract's keys.
+EXPECTED = {
+    "patient_id": "110001",
+    "study_date": "20240115",
+    "modality": "CT",
+    "study_instance_uid": "1.2.3.4",
+    "series_instance_uid": "1.2.3.4.1",
+    "series_number": "5",
+    "series_date": "20240116",
+    "manufacturer": "Siemens",
+    "manufacturer_model_name": "Skyra",
+    "series_description": "Sch\xe4del",
+    "magnetic_field_strength": "3.0",
+    "images_in_acquisition": "176",
+}
+
+
+def packed(folder: Path, members: Mapping[str, bytes]) -> Path:
+    """Return an archive of these members, in this order."""
+    path = folder / "upload.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+    return path
+
+
+def other(tag: int, vr: str, value: str) -> bytes:
+    """Return an ordinary image with another value of one attribute."""
+    return dicom(EXPLICIT, {tag: element(tag, vr, value)})
+
+
+def test_the_kept_attributes_are_the_contracts_twelve() -> None:
+    """Their keys, in the contract's order."""
+    assert list(KEPT) == list(EXPECTED)
+
+
+def test_an_upload_that_is_a_dicom_is_the_dicom(tmp_path: Path) -> None:
+    """Whatever its name; it is no member of anything."""
+    path = tmp_path / "1.2.840.99"
+    path.write_bytes(dicom())
+    found = resolve(path)
+    assert found.metadata == EXPECTED
+    assert (found.member, found.skipped, found.passed_over) == (None, (), 0)
+    assert (found.findings, found.transfer_syntax_uid) == ((), EXPLICIT)
+    assert found.remark() == f"the upload itself, 0 passed over, {found.bytes_read} bytes read"
+    assert "110001" not in repr(found)
+
+
+def test_the_first_image_of_an_archive_counts(tmp_path: Path) -> None:
+    """Folders, empty members, hidden files of a Mac, DICOMDIR and other files are passed over."""
+    members = {
+        "series/": b"",
+        "series/empty": b"",
+        "__MACOSX/series/._IM1": dicom(),
+        "series/._IM1": dicom(),
+        "DICOMDIR": meta(EXPLICIT, "1.2.840.10008.1.3.10"),
+        "readme.dcm": b"not an image",
+        "series/IM1.IMA": other(MODALITY, "CS", "MR"),
+        "series/IM2.IMA": dicom(),
+    }
+    found = resolve(packed(tmp_path, members))
+    assert found.member == "series/IM1.IMA"
+    assert found.metadata["modality"] == "MR"
+    assert found.passed_over == 6
+    assert [each.name for each in found.skipped] == list(members)[:6]
+    assert all(each.reason for each in found.skipped)
+    assert "IM1" not in found.remark()
+
+
+def test_an_unreadable_image_is_passed_over_when_a_good_one_follows(tmp_path: Path) -> None:
+    """Cut off behind its meta information; the reason is kept."""
+    found = resolve(packed(tmp_path, {"a": dicom()[:400], "b": dicom()}))
+    assert (found.member, found.passed_over) == ("b", 1)
+    assert found.skipped[0].name == "a"
+
+
+def test_an_unreadable_image_alone_is_the_error(tmp_path: Path) -> None:
+    """Not "no DICOM": there is one, and it can't be read."""
+    with pytest.raises(errors.HeaderError):
+        resolve(packed(tmp_path, {"readme": b"text", "a": dicom()[:400], "c": dicom()[:420]}))
+
+
+@pytest.mark.parametrize("content", [b"", b"text", b"\x00" * 1000])
+def test_an_upload_that_is_neither_is_said_to_be_neither(tmp_path: Path, content: bytes) -> None:
+    """Neither a DICOM file nor an archive."""
+    path = tmp_path / "x.dcm"
+    path.write_bytes(content)
+    with pytest.raises(errors.NotDicomError, match="neither a DICOM file nor a zip archive"):
+        resolve(path)
+
+
+def test_an_archive_without_dicom_says_how_many_it_looked_at(tmp_path: Path) -> None:
+    """Names of members may name patients: they are only counted."""
+    with pytest.raises(errors.NotDicomError, match="among its 2 members") as raised:
+        resolve(packed(tmp_path, {"Doe_Jane.txt": b"text", "b.pdf": b"%PDF-1.4"}))
+    assert "Doe" not in str(raised.value)
+
+
+def test_what_was_passed_over_is_named_up_to_a_bound(tmp_path: Path) -> None:
+    """The rest is counted."""
+    members = {f"{number}.txt": b"t" for number in range(SKIPPED_NAMED + 5)}
+    found = resolve(packed(tmp_path, {**members, "image": dicom()}))
+    assert (len(found.skipped), found.passed_over) == (SKIPPED_NAMED, SKIPPED_NAMED + 5)
+
+
+@pytest.mark.parametrize(
+    ("last", "codes"),
+    [
+        (dicom(), []),
+        (other(MODALITY, "CS", "MR"), []),
+        (other(PATIENT_ID, "LO", "110002"), ["mixed-identity"]),
+        (other(PATIENT_ID, "LO", ""), ["mixed-identity"]),
+        (other(STUDY_UID, "UI", "1.2.3.5"), ["mixed-identity"]),
+        (b"not an image", []),
+    ],
+    ids=["same", "modality", "patient", "no patient", "study", "no image"],
+)
+def test_an_archive_of_two_patients_or_studies_is_warned_of(
+    tmp_path: Path, last: bytes, codes: list[str]
+) -> None:
+    """First and last image are compared; the first one counts."""
+    found = resolve(packed(tmp_path, {"a": dicom(), "b": dicom(), "c": last}))
+    assert [each.code for each in found.findings] == codes
+    assert found.metadata == EXPECTED
+
+
+def test_a_file_without_preamble_is_warned_of(tmp_path: Path) -> None:
+    """It is read when its first elements make sense."""
+    path = tmp_path / "headless"
+    path.write_bytes(dicom()[132:])
+    found = resolve(path)
+    assert "no-preamble" in [each.code for each in found.findings]
+    assert found.metadata == EXPECTED
+
+
+def test_the_first_of_several_descriptions_is_used_with_a_warning(tmp_path: Path) -> None:
+    """It describes well enough."""
+    path = tmp_path / "x"
+    path.write_bytes(other(SERIES_DESCRIPTION, "LO", "T1\\T2"))
+    found = resolve(path)
+    assert found.metadata["series_description"] == "T1"
+    assert [each.code for each in found.findings] == ["multiple-values"]
+
+
+@pytest.mark.parametrize("keyword", ["PatientID", "StudyDate", "Modality"])
+def test_two_answers_to_whose_or_when_are_an_error(keyword: str) -> None:
+    """The values are in no sentence."""
+    values: dict[str, tuple[str, ...]] = {kept.keyword: ("1",) for kept in KEPT.values()}
+    header = Header({**values, keyword: ("777", "778")}, EXPLICIT, CT_IMAGE, ())
+    with pytest.raises(errors.InvalidAttributeError, match=keyword) as raised:
+        dicom_metadata(header)
+    assert raised.value.location == keyword
+    assert "777" not in str(raised.value)
+
+
+def test_an_attribute_without_value_is_none() -> None:
+    """Absent, and empty as the first of several."""
+    values: dict[str, tuple[str, ...]] = {kept.keyword: () for kept in KEPT.values()}
+    header = Header({**values, "Manufacturer": ("", "x")}, EXPLICIT, CT_IMAGE, ())
+    found, _ = dicom_metadata(header)
+    assert set(found.values()) == {None}

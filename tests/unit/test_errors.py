@@ -1,0 +1,96 @@
+"""The tree of errors: complete, its codes told apart, each with what it does to the job."""
+
+from __future__ import annotations
+
+import pytest
+
+from imaging_gears import errors
+from imaging_gears.errors import ImagingError, ServiceError, subclasses
+
+KINDS = subclasses()[1:]
+# The table of errors (docs and design): what each branch does to the job.
+DISPOSITIONS = {
+    errors.InputFileError: "fail-file",
+    errors.IdentityError: "fail-file",
+    errors.ConfigError: "fail-job",
+    errors.ServiceError: "fail-job",
+}
+
+
+def made(kind: type[ImagingError]) -> ImagingError:
+    """Return an error of that kind."""
+    if issubclass(kind, ServiceError):
+        return kind("AWS S3", "timed out")
+    return kind("The sentence.", location="StudyDate", value="2024", expected="YYYYMMDD")
+
+
+def test_the_tree_has_four_branches() -> None:
+    """Every error raised on purpose is of one of the four rows of the table."""
+    assert set(ImagingError.__subclasses__()) == set(DISPOSITIONS)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_an_error_does_follows_from_its_branch(kind: type[ImagingError]) -> None:
+    """An error of the file or of the identity fails the file, every other one fails the job."""
+    (branch,) = (each for each in DISPOSITIONS if issubclass(kind, each))
+    assert kind.disposition == DISPOSITIONS[branch]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_error_tells_code_cause_and_remedy(kind: type[ImagingError]) -> None:
+    """A code is lower case with hyphens; cause and remedy are sentences."""
+    assert set(kind.code) <= set("abcdefghijklmnopqrstuvwxyz-")
+    assert kind.cause.endswith(".")
+    assert kind.remedy.endswith((".", ")."))
+
+
+def test_no_two_errors_share_a_code() -> None:
+    """Who reads a code knows the error."""
+    codes = [kind.code for kind in KINDS]
+    assert len(set(codes)) == len(codes)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_error_declares_its_own_code_and_catalogue_texts(kind: type[ImagingError]) -> None:
+    """No leaf inherits the code, the cause or the remedy of the branch that it hangs on."""
+    assert {"code", "cause", "remedy"} <= vars(kind).keys()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_tree_in_the_docstring_is_the_tree(kind: type[ImagingError]) -> None:
+    """The drawing at the top of the module names every class."""
+    assert f" {kind.__name__} " in str(errors.__doc__)
+
+
+def test_an_error_says_what_is_wrong_and_what_to_do() -> None:
+    """The sentence for a person is the message and the remedy, without the value found."""
+    error = made(errors.MissingAttributeError)
+    assert error.sentence() == f"The sentence. {errors.MissingAttributeError.remedy}"
+    assert (error.location, error.value, error.expected) == ("StudyDate", "2024", "YYYYMMDD")
+    assert str(error) == "The sentence."
+
+
+@pytest.mark.parametrize(
+    ("doing", "text"),
+    [
+        (None, "AWS S3 did not answer usably: timed out."),
+        ("writing", "AWS S3 did not answer usably while writing: timed out."),
+    ],
+)
+def test_a_service_error_names_the_service(doing: str | None, text: str) -> None:
+    """Who did not answer, what for where that is known, and what it did instead."""
+    error = ServiceError("AWS S3", "timed out", while_=doing)
+    assert str(error) == text
+    assert (error.service, error.problem, error.value) == ("AWS S3", "timed out", None)
+
+
+def test_subclasses_lists_parents_before_children() -> None:
+    """The catalogue can be written in the order of the list."""
+    listed = subclasses()
+    assert listed[0] is ImagingError
+    assert all(
+        listed.index(parent) < listed.index(kind)
+        for kind in KINDS
+        for parent in kind.__mro__[1:]
+        if parent in listed
+    )
