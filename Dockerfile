@@ -12,12 +12,10 @@ COPY requirements/gear.txt requirements/build.txt requirements/
 RUN /opt/build/bin/pip install --require-hashes --only-binary :all: -r requirements/build.txt \
  && /opt/build/bin/pip --python /opt/venv/bin/python install --require-hashes --only-binary :all: \
       -r requirements/gear.txt
-# botocore describes some 400 services, the gear speaks to these. Tests of packages go too, and
-# pydicom's sample images.
+# botocore describes some 400 services, the gear speaks to these. Tests of packages go too.
 RUN cd /opt/venv/lib/python3*/site-packages \
  && find botocore/data -mindepth 1 -maxdepth 1 -type d \
       ! -name lambda ! -name s3 ! -name ssm ! -name sts -exec rm -r {} + \
- && rm -r pydicom/data/test_files \
  && find . -type d \( -name tests -o -name test \) -prune -exec rm -r {} +
 COPY pyproject.toml README.md LICENSE ./
 COPY src src

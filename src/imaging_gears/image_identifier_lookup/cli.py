@@ -190,7 +190,7 @@ def _whole_number(text: str) -> int:
 
 
 def _inspect(options: argparse.Namespace, _words: Sequence[str]) -> int:
-    from imaging_gears.image_identifier_lookup.inspect_file import (  # noqa: PLC0415 - pydicom takes its time
+    from imaging_gears.image_identifier_lookup.inspect_file import (  # noqa: PLC0415 - as in _demo
         Place,
         inspect,
     )

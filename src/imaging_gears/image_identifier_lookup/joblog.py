@@ -1,6 +1,6 @@
 """The job log: one line a step, with its duration; nothing in it that names a patient or a key.
 
-Only this project's loggers are passed on as they are. Of all others (SDKs, pydicom, warnings) a
+Only this project's loggers are passed on as they are. Of all others (SDKs, warnings) a
 line says who spoke and how loudly, never what: their texts repeat values, keys and S3 names.
 """
 

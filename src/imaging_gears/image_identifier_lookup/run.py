@@ -188,7 +188,7 @@ def summary(outcome: Outcome, requests: Counter[str], *, verb: str) -> str:
 
 
 def resolve(path: Path) -> Resolved:
-    """Open the upload. Imported here, so that a run by the short cut does not load pydicom."""
+    """Open the upload. Imported here: a run by the short cut needs none of it."""
     from imaging_gears.image_identifier_lookup import file_resolver  # noqa: PLC0415 - see above
 
     return file_resolver.resolve(path)
