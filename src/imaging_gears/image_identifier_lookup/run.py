@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fw_gear.config import Config, ConfigValidationError
-from fw_gear.manifest import Manifest
+from fw_gear.manifest import Manifest, ManifestValidationError
 
 from imaging_gears.adapters import aws
 from imaging_gears.adapters.flywheel import (
@@ -53,6 +53,8 @@ if TYPE_CHECKING:
     from imaging_gears.image_identifier_lookup.file_resolver import Resolved
 
 GEAR_DIR = "/flywheel/v0"
+# What JSON of another shape makes fw-gear raise; the last one where it is nested deeply.
+_MALFORMED = (ValueError, TypeError, AttributeError, KeyError, RecursionError)
 JOB_SECONDS = 600
 """The watchdog's patience: whatever hangs, the job ends then and can be run again."""
 
@@ -206,7 +208,7 @@ def _read_job(gear_dir: Path) -> tuple[Job, Mapping[str, Any]]:
     except FileNotFoundError:
         message = f"There is no {path}."
         raise ConfigError(message, location="config.json") from None
-    except (OSError, ValueError, ConfigValidationError):
+    except (OSError, ConfigValidationError, *_MALFORMED):
         # Their texts may repeat what the file holds: keys.
         message = f"{path} can't be read as a job's configuration."
         raise ConfigError(message, location="config.json") from None
@@ -223,10 +225,17 @@ def _read_job(gear_dir: Path) -> tuple[Job, Mapping[str, Any]]:
 
 def _gear_version(gear_dir: Path) -> str:
     path = gear_dir / "manifest.json"
-    if not path.is_file():
+    try:
+        version = Manifest(path).version
+    except FileNotFoundError:
         message = f"There is no {path}."
+        raise ConfigError(message, location="manifest.json") from None
+    except (OSError, ManifestValidationError, *_MALFORMED):
+        version = None
+    if not isinstance(version, str) or not version:
+        message = f"{path} can't be read as a gear's manifest with a version."
         raise ConfigError(message, location="manifest.json")
-    return str(Manifest(path).version)
+    return version
 
 
 def _found(job: Job, site: FlywheelSite) -> Job:
