@@ -22,7 +22,7 @@ demo: .venv/.stamp ## watch the gear work on a local Flywheel site (ARGS=--json 
 
 .PHONY: test
 test: .venv/.stamp ## run the tests with branch coverage (ARGS= goes to pytest)
-	@$(BIN)/python -m pytest --numprocesses=2 --cov --cov-report=term $(ARGS)
+	@$(BIN)/python -m pytest --numprocesses=2 --dist=loadfile --cov --cov-report=term $(ARGS)
 	@$(BIN)/python -m coverage report --include='$(FULLY_COVERED)' --fail-under=100
 
 .PHONY: check
@@ -37,6 +37,14 @@ check: .venv/.stamp ## ruff, mypy, import rules, manifests, README commands
 .PHONY: bench
 bench: .venv/.stamp ## requests, bytes, CPU and memory of a run, against their bounds
 	@$(BIN)/python -m benchmarks.run $(ARGS)
+
+.PHONY: soak
+soak: .venv/.stamp ## many jobs of one visit at the same moment, round after round (ARGS='--rounds 20')
+	@$(BIN)/python -m benchmarks.soak $(ARGS)
+
+.PHONY: fuzz
+fuzz: .venv/.stamp ## damaged images and archives: nothing but the project's own errors (ARGS='1000000 1')
+	@$(BIN)/python -m tests.fuzz.mutate $(ARGS)
 
 LOCK := .venv-lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
   --only-binary :all: --no-emit-index-url --no-annotate --custom-compile-command "make lock"
