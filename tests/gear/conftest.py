@@ -1,0 +1,50 @@
+"""What gear tests share: the process that forks runs, and a center for each test."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.gear.gear_helpers import Center, GearServer, leaks
+
+if TYPE_CHECKING:
+    from imaging_gears.sandbox import Sandbox
+
+
+@pytest.fixture(scope="session")
+def gear_server() -> Iterator[GearServer]:
+    """The process of which runs are children."""
+    server = GearServer()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def make_center(
+    sandbox: Sandbox, gear_server: GearServer, tmp_path: Path
+) -> Iterator[Callable[..., Center]]:
+    """Makes centers on the shared site, whose fault list and request log are empty.
+
+    In the end no run may have said anything of the patient, or have left a file behind.
+    """
+    made: list[Center] = []
+
+    def make(label: str = "ingest-dicom") -> Center:
+        made.append(Center(sandbox, gear_server, tmp_path, label))
+        return made[-1]
+
+    yield make
+    sandbox.allowed_actions = None
+    for each in made:
+        for ended in each.ended:
+            assert leaks(ended.out + ended.err, each.marks) == []
+            assert ended.left_behind == []
+
+
+@pytest.fixture
+def center(make_center: Callable[..., Center]) -> Center:
+    """A center with a project ingest-dicom and one participant in the registry."""
+    return make_center()

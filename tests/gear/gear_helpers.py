@@ -1,0 +1,595 @@
+"""The gear as a process of its own, in a folder as the platform makes it, on the local site.
+
+A start of Python with the SDKs costs more CPU than the run itself, so most runs are children of one
+process that has imported the gear (`GearServer`): the same program, the same SDKs, the same HTTP.
+`Center.start` with ``exec_=True`` starts the true command instead.
+
+All that is uploaded here is of one person whose values are found nowhere else by chance; `leaks`
+looks for them, and the fixture that makes centers does so in all that any run has printed.
+"""
+
+from __future__ import annotations
+
+import base64
+import gc
+import importlib
+import io
+import itertools
+import json
+import logging
+import os
+import pkgutil
+import select
+import signal
+import subprocess
+import sys
+import time
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+from urllib.parse import quote
+
+from tests.unit.dicom.builders import dicom, element
+
+if TYPE_CHECKING:
+    from imaging_gears.sandbox import Sandbox
+
+Json = dict[str, Any]
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+MODULE = "imaging_gears.image_identifier_lookup.run"
+GEAR, INPUT = "image-identifier-lookup", "input_file"
+BUCKET = "nacc-event-logs"
+PTID, NACCID, TEST_ID = "QZ7-4418", "NACC908172", "TEST908172"
+LOG = f"{PTID}_2024-01-15_CT_qc-status.log"
+NAME = "Quixote_Zelda.dicom.zip"
+SECONDS = 60
+"""How long a run may take before the test kills it."""
+QUICK: Mapping[str, object] = {
+    "imaging_gears.adapters.tries.BACKOFF_SECONDS": [0.0, 0.0],
+    "imaging_gears.image_identifier_lookup.outputs.LONGEST_PAUSE": 0.0,
+}
+"""Pauses between tries that a run leaves out, where waiting is not the point."""
+TAGS = {
+    "SpecificCharacterSet": (0x00080005, "CS"),
+    "StudyDate": (0x00080020, "DA"),
+    "SeriesDate": (0x00080021, "DA"),
+    "Modality": (0x00080060, "CS"),
+    "Manufacturer": (0x00080070, "LO"),
+    "SeriesDescription": (0x0008103E, "LO"),
+    "ManufacturerModelName": (0x00081090, "LO"),
+    "PatientName": (0x00100010, "PN"),
+    "PatientID": (0x00100020, "LO"),
+    "MagneticFieldStrength": (0x00180087, "DS"),
+    "StudyInstanceUID": (0x0020000D, "UI"),
+    "SeriesInstanceUID": (0x0020000E, "UI"),
+    "SeriesNumber": (0x00200011, "IS"),
+    "ImagesInAcquisition": (0x00201002, "IS"),
+}
+"""Tag and VR of what an `image` can be given (PS3.6, chapter 6)."""
+VALUES: Mapping[str, str] = {
+    "PatientName": "Quixote^Zelda",
+    "PatientID": PTID,
+    "StudyInstanceUID": "1.2.840.99.7713.1",
+    "SeriesInstanceUID": "1.2.840.99.7713.1.5",
+}
+"""What an `image` has instead of the values of `tests.unit.dicom.builders.ORDINARY`."""
+METADATA: Mapping[str, str | None] = {
+    "patient_id": "QZ7-4418",
+    "study_date": "20240115",
+    "modality": "CT",
+    "study_instance_uid": "1.2.840.99.7713.1",
+    "series_instance_uid": "1.2.840.99.7713.1.5",
+    "series_number": "5",
+    "series_date": "20240116",
+    "manufacturer": "Siemens",
+    "manufacturer_model_name": "Skyra",
+    "series_description": "Sch\xe4del",
+    "magnetic_field_strength": "3.0",
+    "images_in_acquisition": "176",
+}
+"""The twelve values of an `image` in which nothing was changed (contract outputs.md, 3)."""
+MARKS: Mapping[str, str] = {
+    "PTID": PTID,
+    "NACCID": NACCID,
+    "NACCID of dev": TEST_ID,
+    "PatientName": "Quixote^Zelda",
+    "family name": "Quixote",
+    "StudyDate": "20240115",
+    "StudyDate, ISO": "2024-01-15",
+    "SeriesDate": "20240116",
+    "UID": "1.2.840.99.7713",
+}
+"""What no run may print, keys aside (`Center.marks` has those)."""
+
+_ADCIDS = itertools.count(1000)
+
+
+# --- What is uploaded -----------------------------------------------------------------------------
+
+
+def image(**changes: str | bytes | None) -> bytes:
+    """Return a DICOM of `METADATA`, with other values of some attributes; None leaves one out."""
+    extra = {
+        TAGS[keyword][0]: b"" if value is None else element(*TAGS[keyword], value)
+        for keyword, value in {**VALUES, **changes}.items()
+    }
+    return dicom(extra=extra)
+
+
+def zipped(*members: bytes, **named: bytes) -> bytes:
+    """Return a zip of `members` as IM1, IM2, ..., and of `named` by their names, in this order."""
+    content = {f"IM{number}": member for number, member in enumerate(members, 1)} | named
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in content.items():
+            archive.writestr(name, data)
+    return packed.getvalue()
+
+
+# --- How it is run --------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ended:
+    """How a run ended.
+
+    Attributes:
+        code: exit code; minus the signal where it was killed.
+        left: the files in its folder, temporary files and output included.
+    """
+
+    code: int
+    out: str
+    err: str
+    left: tuple[str, ...]
+    seconds: float
+    cpu: float = 0.0
+
+    @property
+    def left_behind(self) -> list[str]:
+        """Return the files in its folder that the gear itself has made."""
+        given = {"config.json", "manifest.json", "stdout", "stderr"}
+        return [name for name in self.left if name not in given and not name.startswith("input/")]
+
+    @property
+    def summary(self) -> str:
+        """Return the last line of the log, without time and level."""
+        return self.out.rstrip("\n").rpartition("\n")[2].split(maxsplit=3)[3]
+
+    def lines(self, level: str) -> list[str]:
+        """Return the texts of the log's lines of that level."""
+        parts = [line.split(maxsplit=3) for line in self.out.splitlines()]
+        return [part[3] for part in parts if len(part) > 3 and part[2] == level]
+
+
+class GearServer:
+    """A process that has imported the gear and forks a child for each run.
+
+    It has no thread and no connection of its own, so that a child finds what a new process would.
+    """
+
+    def __init__(self) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "tests.gear.gear_helpers"],
+            cwd=REPOSITORY,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def start(self, **order: object) -> int:
+        """Fork a run; return its process id."""
+        return int(self._ask(order, SECONDS)["pid"])
+
+    def wait(self, pid: int) -> Json:
+        """Return exit code and CPU seconds of a run; one that takes too long is killed."""
+        return self._ask({"wait": pid}, SECONDS, pid)
+
+    def stop(self) -> None:
+        """End the process."""
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        self._process.wait(SECONDS)
+        assert self._process.stdout is not None
+        self._process.stdout.close()
+
+    def _ask(self, order: Mapping[str, object], seconds: float, pid: int | None = None) -> Json:
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(json.dumps(order) + "\n")
+        self._process.stdin.flush()
+        if pid is not None and not select.select([self._process.stdout], [], [], seconds)[0]:
+            os.kill(pid, signal.SIGKILL)
+        return dict(json.loads(self._process.stdout.readline()))
+
+
+def serve() -> None:
+    """Fork a run for each order on standard input, or wait for one; answer on standard output."""
+    from imaging_gears.image_identifier_lookup import run  # noqa: PLC0415 - the server's alone
+
+    _warm_up()
+    for line in sys.stdin:
+        order = json.loads(line)
+        if "wait" in order:
+            _, status, usage = os.wait4(order["wait"], 0)
+            code, cpu = os.waitstatus_to_exitcode(status), usage.ru_utime + usage.ru_stime
+            reply = {"code": code, "cpu": cpu}
+        else:
+            pid = os.fork()
+            if pid == 0:
+                _become_the_gear(run.main, order)
+            reply = {"pid": pid}
+        print(json.dumps(reply), flush=True)  # noqa: T201 - the answer
+
+
+def _warm_up() -> None:
+    """Load what each run would load again: modules that are imported late, and botocore's models.
+
+    Sessions and clients are made by each run for itself, from its own variables.
+    """
+    import boto3  # noqa: PLC0415 - the server's alone, as all of these
+    import botocore.loaders  # noqa: PLC0415
+    import httpx2  # noqa: PLC0415
+
+    importlib.import_module("imaging_gears.image_identifier_lookup.file_resolver")
+    loader: Any = botocore.loaders.JSONFileLoader
+    read, files = loader.load_file, {}
+
+    def load_file(self: object, path: str) -> object:
+        if path not in files:
+            files[path] = read(self, path)
+        return files[path]
+
+    loader.load_file = load_file
+    key = {"aws_access_key_id": "none", "aws_secret_access_key": "none"}
+    for service in ("ssm", "lambda", "s3"):
+        boto3.Session(region_name="us-east-1", **key).client(service)
+    httpx2.Client().close()
+    gc.freeze()  # no child has to copy what is here already, to look for garbage in it
+
+
+def _become_the_gear(main: Any, order: Json) -> NoReturn:  # noqa: ANN401 - a function
+    """Do in a child what ``python -m`` does from here on."""
+    for descriptor, path in enumerate((os.devnull, order["out"], order["err"])):
+        flags = os.O_RDWR if descriptor == 0 else os.O_WRONLY | os.O_CREAT | os.O_TRUNC
+        os.dup2(os.open(path, flags, 0o600), descriptor)
+    os.environ.clear()
+    os.environ.update(order["environ"])
+    for target, value in order["patches"].items():
+        owner, _, name = target.rpartition(".")
+        setattr(pkgutil.resolve_name(owner), name, value)
+    try:
+        code = main()
+    except BaseException:  # noqa: BLE001 - as the interpreter ends a program
+        sys.excepthook(*sys.exc_info())
+        code = 1
+    logging.shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
+# --- Where it is run ------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class Started:
+    """A run under way."""
+
+    folder: Path
+    began: float
+    process: subprocess.Popen[bytes] | int
+    center: Center
+
+    def wait(self) -> Ended:
+        """Wait for its end."""
+        if isinstance(self.process, int):
+            ending = self.center.server.wait(self.process)
+        else:
+            ending = {"code": self.process.wait(SECONDS)}
+        left = [path for path in self.folder.rglob("*") if path.is_file()]
+        ended = Ended(
+            out=(self.folder / "stdout").read_text(encoding="utf-8"),
+            err=(self.folder / "stderr").read_text(encoding="utf-8"),
+            left=tuple(sorted(str(path.relative_to(self.folder)) for path in left)),
+            seconds=time.monotonic() - self.began,
+            **ending,
+        )
+        self.center.ended.append(ended)
+        return ended
+
+
+@dataclass(slots=True)
+class Center:
+    """A center of its own on the shared site: a group with one project, and its registry rows.
+
+    The ADCID is in every event's key and every registry row, so that centers never meet.
+    """
+
+    sandbox: Sandbox
+    server: GearServer
+    root: Path
+    label: str = "ingest-dicom"
+    adcid: int = field(default_factory=lambda: next(_ADCIDS))
+    project: str = field(init=False)
+    ended: list[Ended] = field(init=False, default_factory=list)
+    _folders: int = field(init=False, default=0)
+
+    def __post_init__(self) -> None:
+        """Make the project, and tell the registry its one participant."""
+        self.project = self.sandbox.site.add_project(
+            self.group, self.label, {"pipeline_adcid": self.adcid}
+        )
+        self.sandbox.identifiers.add("prod", self.adcid, PTID, NACCID)
+        self.sandbox.identifiers.add("dev", self.adcid, PTID, TEST_ID)
+
+    @property
+    def group(self) -> str:
+        """The id of the center's group."""
+        return f"center-{self.adcid}"
+
+    @property
+    def marks(self) -> dict[str, str]:
+        """What no run of this center may print: values of the person, and keys."""
+        environ, key = self.sandbox.environ, self.sandbox.key
+        return {
+            **MARKS,
+            "AWS key id": environ["AWS_ACCESS_KEY_ID"],
+            "AWS secret": environ["AWS_SECRET_ACCESS_KEY"],
+            "Flywheel key of the job": key("admin").rpartition(":")[2],
+            "Flywheel key in SSM": key("gearbot").rpartition(":")[2],
+            "identifier API's key in SSM": self.sandbox.identifiers.api_key,
+            "identifier API's URL in SSM": self.sandbox.identifiers_url,
+        }
+
+    # -- arranging ----------------------------------------------------------------------------
+
+    def parameters(self, **values: str) -> str:
+        """Write SSM parameters under a prefix of the center's own; return the prefix.
+
+        Args:
+            values: by the last part of their names; ``url`` and ``key`` are the identifier API's.
+        """
+        prefix = f"/center/{self.adcid}"
+        names = {"apikey": "apikey", "url": "identifiers/url", "key": "identifiers/apikey"}
+        for each, value in {"apikey": "{key:gearbot}", **values}.items():
+            self.sandbox.put_parameter(f"{prefix}/{names[each]}", value, secure=each != "url")
+        return prefix
+
+    def subject(self, label: str = PTID, **info: object) -> str:
+        """Make a subject."""
+        return self.sandbox.site.add_subject(self.project, label, info)
+
+    def upload(
+        self,
+        subject: str | None = None,
+        data: bytes | None = None,
+        *,
+        name: str = NAME,
+        **metadata: object,
+    ) -> str:
+        """Upload a file, a zip of one image, into a new acquisition; return its file id."""
+        site = self.sandbox.site
+        session = site.add_session(subject or self.subject(), "visit-1")
+        acquisition = site.add_acquisition(session, "T1")
+        content = zipped(image()) if data is None else data
+        return str(site.upload(acquisition, name, content, type="dicom", **metadata)["file_id"])
+
+    def new_version(self, file_id: str, data: bytes | None = None) -> None:
+        """Upload a new version of a file."""
+        file = self.file(file_id)
+        content = zipped(image()) if data is None else data
+        self.sandbox.site.upload(file["parent_ref"]["id"], file["name"], content, type="dicom")
+
+    def put_log(self, text: str, name: str = LOG, **metadata: object) -> None:
+        """Upload a QC log, as another gear does."""
+        self.sandbox.site.upload(self.project, name, text, **metadata)
+
+    def folder_of(self, file_id: str, version: int | None = None, **config: object) -> Path:
+        """Return a new folder as the platform makes it for a job on that version of a file."""
+        file = self.sandbox.site.file(file_id, version)
+        folder = self._new_folder()
+        path = folder / "input" / INPUT / file["name"]
+        path.parent.mkdir(parents=True)
+        path.write_bytes(self.sandbox.site.read(file_id, file["version"]))
+        snapshot = ("type", "tags", "info", "size", "version", "file_id", "origin")
+        document = {
+            "config": {**defaults(), **config},
+            "inputs": {
+                "api-key": {"base": "api-key", "key": self.sandbox.api_key},
+                INPUT: {
+                    "base": "file",
+                    "hierarchy": file["parent_ref"],
+                    "location": {"name": file["name"], "path": str(path)},
+                    "object": {key: file[key] for key in snapshot},
+                },
+            },
+            "destination": file["parent_ref"],
+            "job": {"id": f"{self.adcid:012d}{self._folders:012d}"},
+        }
+        write_config(folder, document)
+        return folder
+
+    def local_folder(
+        self, data: bytes | None = None, destination: Json | None = None, **config: object
+    ) -> Path:
+        """Return a new folder as ``fw-beta gear run --prepare`` makes it (flywheel.md, 7)."""
+        folder = self._new_folder()
+        document = json.loads((REPOSITORY / "tests/golden/config_fw_beta.json").read_text())
+        path = folder / "input" / INPUT / document["inputs"][INPUT]["location"]["name"]
+        path.parent.mkdir(parents=True)
+        path.write_bytes(zipped(image()) if data is None else data)
+        document["inputs"]["api-key"]["key"] = self.sandbox.api_key
+        document["inputs"][INPUT]["location"]["path"] = str(path)
+        document["config"].update({"event_bucket": BUCKET, **config})
+        if destination is not None:
+            document["destination"] = destination
+        write_config(folder, document)
+        return folder
+
+    def _new_folder(self) -> Path:
+        self._folders += 1
+        folder = self.root / f"job{self._folders}"
+        for name in ("output", "work", "tmp"):
+            (folder / name).mkdir(parents=True)
+        manifest = (REPOSITORY / "manifest.json").read_bytes()
+        (folder / "manifest.json").write_bytes(manifest)
+        return folder
+
+    # -- running ------------------------------------------------------------------------------
+
+    def run(self, file_id: str, **config: Any) -> Ended:  # noqa: ANN401 - JSON
+        """Run the gear on the newest version of a file, as a gear rule with that config does."""
+        return self.run_in(self.folder_of(file_id, **config))
+
+    def quick(self, file_id: str, **config: Any) -> Ended:  # noqa: ANN401 - JSON
+        """Run the gear without the pauses between tries."""
+        return self.run_in(self.folder_of(file_id, **config), patches=QUICK)
+
+    def run_in(self, folder: Path, **options: Any) -> Ended:  # noqa: ANN401 - those of `start`
+        """Run the gear in a folder."""
+        return self.start(folder, **options).wait()
+
+    def start(
+        self,
+        folder: Path,
+        *,
+        environ: Mapping[str, str | None] | None = None,
+        patches: Mapping[str, object] | None = None,
+        exec_: bool = False,
+    ) -> Started:
+        """Start the gear in a folder.
+
+        Args:
+            folder: what FLYWHEEL says.
+            environ: variables that differ from `self.environ`; None removes one.
+            patches: constants of the program to change before it runs, by dotted name.
+            exec_: start the manifest's command, and not a child of the server.
+        """
+        given = {**self.environ(folder), **(environ or {})}
+        variables = {key: value for key, value in given.items() if value is not None}
+        out, err, began = folder / "stdout", folder / "stderr", time.monotonic()
+        if not exec_:
+            order = {"environ": variables, "patches": dict(patches or {})}
+            pid = self.server.start(out=str(out), err=str(err), **order)
+            return Started(folder, began, pid, self)
+        assert not patches
+        with out.open("wb") as stdout, err.open("wb") as stderr:
+            process = subprocess.Popen(
+                [sys.executable, "-m", MODULE], env=variables, stdout=stdout, stderr=stderr
+            )
+        return Started(folder, began, process, self)
+
+    def environ(self, folder: Path) -> dict[str, str]:
+        """Return the variables of a job: what the platform sets, and where AWS is."""
+        measured = {key: text for key, text in os.environ.items() if key.startswith("COVERAGE")}
+        here = {"FLYWHEEL": str(folder), "HOME": str(folder), "TMPDIR": str(folder / "tmp")}
+        path = {"PATH": os.environ["PATH"]}
+        return {**measured, **self.sandbox.environ, **here, **path}
+
+    # -- looking ------------------------------------------------------------------------------
+
+    def file(self, file_id: str) -> Json:
+        """Return the newest version of a file."""
+        return self.sandbox.site.file(file_id)
+
+    def info(self, container_id: str) -> Json:
+        """Return a container's info."""
+        return dict(self.sandbox.site.container(container_id)["info"])
+
+    def verdict(self, file_id: str) -> tuple[str, list[str], list[str]]:
+        """Return state and codes of a file's QC record, and its tags."""
+        file = self.file(file_id)
+        return (*state_and_codes(file["info"]["qc"][GEAR]), file["tags"])
+
+    def logs(self) -> dict[str, Json]:
+        """Return the project's QC logs: name -> newest version, with its text under ``text``."""
+        site = self.sandbox.site
+        ids = [file["file_id"] for file in site.container(self.project)["files"]]
+        return {
+            file["name"]: {**file, "text": site.read(file["file_id"]).decode()}
+            for file in map(site.file, ids)
+            if file["name"].endswith("_qc-status.log")
+        }
+
+    def log(self, name: str = LOG) -> Json:
+        """Return a QC log, with its text under ``text``."""
+        return self.logs()[name]
+
+    def log_verdict(self, name: str = LOG) -> tuple[str, list[str]]:
+        """Return state and codes of a QC log's info."""
+        return state_and_codes(self.log(name)["info"]["qc"][GEAR])
+
+    def runs(self, name: str = LOG) -> list[str]:
+        """Return the lines of a QC log that tell a run, from the verdict on."""
+        text = self.log(name)["text"]
+        return [line.partition(" - ")[2] for line in text.splitlines() if not line.startswith("{")]
+
+    def events(self) -> dict[str, Json]:
+        """Return this center's events: key -> body."""
+        stored = self.sandbox.s3_objects(BUCKET)
+        return {key: json.loads(body) for key, body in stored.items() if f"-{self.adcid}-" in key}
+
+    def requests(self, *services: str) -> dict[str, int]:
+        """Return how many requests came since the fault list was last cleared, per service."""
+        counted = self.sandbox.requests.count()
+        return {each: counted.get(each, 0) for each in services} if services else counted
+
+
+def leaks(text: str, marks: Mapping[str, str]) -> list[str]:
+    """Return the names of the marks that are in `text`: as they are, or encoded."""
+    folded = text.casefold()
+    return [
+        name
+        for name, mark in marks.items()
+        if any(form in folded for form in _folded_forms(mark))
+        or any(form in text for form in _base64_forms(mark.encode()))
+    ]
+
+
+def _folded_forms(mark: str) -> set[str]:
+    raw = mark.encode()
+    forms = {mark, quote(mark, safe=""), repr(mark)[1:-1], raw.hex(), raw.hex(" "), raw.hex(":")}
+    return {form.casefold() for form in forms}
+
+
+def _base64_forms(raw: bytes) -> list[str]:
+    """Return what base64 makes of `raw` wherever it stands in what is encoded."""
+    forms = []
+    for before in range(3):
+        coded = base64.b64encode(bytes(before) + raw).decode()
+        # The first and last characters depend on the neighbours, too.
+        end = (before + len(raw)) * 8 // 6
+        forms.append(coded[-(-before * 8 // 6) : end])
+    return forms
+
+
+def state_and_codes(entry: Json) -> tuple[str, list[str]]:
+    """Return state and codes of a gear's entry in a QC record."""
+    validation = entry["validation"]
+    return validation["state"], [each["code"] for each in validation["data"]]
+
+
+def defaults() -> Json:
+    """Return the config of a job in which a user has set the required entries only."""
+    manifest = json.loads((REPOSITORY / "manifest.json").read_text(encoding="utf-8"))
+    entries = manifest["config"].items()
+    given = {"event_environment": "prod", "event_bucket": BUCKET}
+    return {name: entry["default"] for name, entry in entries if "default" in entry} | given
+
+
+def write_config(folder: Path, document: Json) -> None:
+    """Write config.json."""
+    (folder / "config.json").write_text(json.dumps(document), encoding="utf-8")
+
+
+def read_config(folder: Path) -> Json:
+    """Return config.json."""
+    return dict(json.loads((folder / "config.json").read_text(encoding="utf-8")))
+
+
+if __name__ == "__main__":
+    serve()
