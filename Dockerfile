@@ -1,5 +1,5 @@
-# The image of every gear of this repository. Nothing is asked of the base but Debian or Ubuntu with
-# python3 >= 3.11 and its venv module.
+# The image of every gear of this repository. Nothing is asked of the base but Debian with python3
+# >= 3.11 and its venv module.
 ARG BASE_IMAGE=python:3.12-slim
 
 FROM ${BASE_IMAGE} AS build

@@ -255,6 +255,19 @@ class InMemorySite:
 
         self._call("set_file_info", write)
 
+    def delete_file_info(self, file: FileState, keys: tuple[str, ...]) -> None:
+        """Delete top-level keys of the newest version's info."""
+
+        def write() -> None:
+            versions = self._named(file.parent.id, file.name)
+            if not versions:
+                raise NotFoundError("There is no such file.")
+            newest = versions[-1]
+            kept = {key: value for key, value in newest.info.items() if key not in keys}
+            self._files[newest.file_id][-1] = replace(newest, info=kept)
+
+        self._call("delete_file_info", write)
+
     def add_file_tag(self, file_id: str, tag: str) -> None:
         """Add a tag."""
 

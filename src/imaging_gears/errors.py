@@ -20,6 +20,7 @@
     + NaccidInvalidError          a NACCID that is none, or is of the other mode
     + NaccidConflictError         two NACCIDs for one subject
   x ServiceError                - a service did not answer; safe to run again
+  x UnexpectedError             - the gear met what it was not written for
 
 `disposition` says what an error does: ``fail-file`` ends as QC FAIL in a job that succeeds,
 ``fail-job`` ends as exit 1. No message carries a value of a patient: `value` does, and only the QC
@@ -82,9 +83,12 @@ class CredentialsError(ConfigError):
     code = "aws-credentials-missing"
     cause = (
         "AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY or AWS_DEFAULT_REGION is not set in the job's"
-        " environment."
+        " environment, or the region or an AWS_ENDPOINT_URL is none."
     )
-    remedy = "Ask the site's administrator to put the gear on the allow list for the AWS variables."
+    remedy = (
+        "Ask the site's administrator to put the gear on the allow list for the AWS variables, and"
+        " to check them."
+    )
 
 
 class PermissionDeniedError(ConfigError):
@@ -266,6 +270,15 @@ class ServiceError(ImagingError):
         super().__init__(f"{service} did not answer usably{doing}: {problem}.")
         self.service = service
         self.problem = problem
+
+
+class UnexpectedError(ImagingError):
+    """The gear met what it was not written for."""
+
+    code = "unexpected-error"
+    disposition = "fail-job"
+    cause = "A fault of the gear itself. The file need not be at fault."
+    remedy = "Report it to the gear's developers, with the job's log."
 
 
 def subclasses(root: type[ImagingError] = ImagingError) -> list[type[ImagingError]]:

@@ -118,6 +118,9 @@ class FileRecords(Protocol):
     def set_file_info(self, file: FileState, info: Info) -> None:
         """Set each top-level key of `info` on the newest version of `file`; other keys stay."""
 
+    def delete_file_info(self, file: FileState, keys: tuple[str, ...]) -> None:
+        """Delete top-level keys of the info of the newest version of `file`."""
+
     def add_file_tag(self, file_id: str, tag: str) -> None:
         """Add a tag; no effect where the file has it."""
 

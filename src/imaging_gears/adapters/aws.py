@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections import Counter
 from collections.abc import Iterator
@@ -21,8 +22,9 @@ from imaging_gears.errors import (
     ServiceError,
 )
 
+log = logging.getLogger(__name__)
+
 CONNECT_SECONDS = 3
-LONGEST_CODE = 64
 REFUSED = frozenset(
     {
         "AccessDenied",
@@ -40,6 +42,23 @@ REFUSED = frozenset(
     }
 )
 NOT_FOUND = frozenset({"NoSuchBucket", "NoSuchKey", "ResourceNotFoundException", "404"})
+OTHERS = frozenset(
+    {
+        "ConditionalRequestConflict",
+        "InternalError",
+        "InternalServerError",
+        "InvalidBucketName",
+        "InvalidKeyId",
+        "PermanentRedirect",
+        "RequestTimeTooSkewed",
+        "ServiceUnavailable",
+        "SlowDown",
+        "Throttling",
+        "ThrottlingException",
+        "TooManyRequestsException",
+        "ValidationException",
+    }
+)
 _VARIABLES = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_DEFAULT_REGION")
 
 
@@ -62,8 +81,26 @@ def client(
 
     botocore owns the repetition where `tries` is more than one: it knows which errors of AWS are
     worth one. Each request is counted in `requests` under `service`.
+
+    Raises:
+        CredentialsError: region or endpoint in the environment are none.
     """
-    made = boto3.client(
+    try:
+        made = _make(api, read_seconds, tries)
+    except (BotoCoreError, ValueError) as error:
+        message = f"The AWS environment can't be used for {service}: {type(error).__name__}."
+        raise CredentialsError(message) from None
+
+    def count(**_: object) -> None:
+        requests[service] += 1
+        log.debug("%s: request", service)
+
+    made.meta.events.register(f"before-send.{api}", count)
+    return made
+
+
+def _make(api: str, read_seconds: int, tries: int) -> Any:
+    return boto3.client(
         api,
         config=Config(
             connect_timeout=CONNECT_SECONDS,
@@ -74,12 +111,6 @@ def client(
             response_checksum_validation="when_required",
         ),
     )
-
-    def count(**_: object) -> None:
-        requests[service] += 1
-
-    made.meta.events.register(f"before-send.{api}", count)
-    return made
 
 
 @contextmanager
@@ -111,5 +142,5 @@ def translated(error: ClientError, service: str, doing: str) -> ImagingError:
 
 
 def _safe(code: str) -> str:
-    """Return an AWS error code; anything longer than a word is a proxy's page and not repeated."""
-    return code if code.isalnum() and len(code) <= LONGEST_CODE else "unknown error"
+    """Return an AWS error code that is known; whatever else stands there may be anything."""
+    return code if code in REFUSED | NOT_FOUND | OTHERS else "an error"

@@ -232,6 +232,17 @@ class FlywheelSite:
 
         self._write(f"writing info of file {file.file_id}", write)
 
+    def delete_file_info(self, file: FileState, keys: tuple[str, ...]) -> None:
+        """Delete top-level keys of the info of the newest version of `file`."""
+
+        def write() -> None:
+            reply = self._client.modify_container_file_info(
+                file.parent.id, file.name, {"delete": list(keys)}
+            )
+            _expect_modified(reply)
+
+        self._write(f"deleting info of file {file.file_id}", write)
+
     def add_file_tag(self, file_id: str, tag: str) -> None:
         """Add a tag; no effect where the file has it."""
 
@@ -272,8 +283,11 @@ class FlywheelSite:
     def _write(self, doing: str, write: Callable[[], T], *, repeatable: bool = True) -> T:
         def checked() -> T:
             result = write()
-            # A redirect turns PUT, PATCH, POST and DELETE into GET: nothing was written then.
-            _expect(not self._client.api_client.last_response.httpx_response.history)
+            # A redirect turns PUT, PATCH, POST and DELETE into GET, and a proxy answers with a page
+            # of its own: nothing was written then.
+            response = self._client.api_client.last_response.httpx_response
+            _expect(not response.history)
+            _expect("html" not in response.headers.get("Content-Type", ""))
             return result
 
         return self._call(doing, checked, repeatable=repeatable)

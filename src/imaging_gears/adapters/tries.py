@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import random
 import time
 from collections import Counter
@@ -12,6 +13,7 @@ from typing import TypeVar
 from imaging_gears.adapters.waiting import waiting_for
 from imaging_gears.errors import ServiceError
 
+log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 TRIES = 3
@@ -80,8 +82,10 @@ class Tries:
             except TransientError as error:
                 problem = error.problem
                 pause = _pause(number, error.retry_after)
+                log.debug("%s: try %d of %s: %s", self.service, number + 1, doing, problem)
             else:
                 self.failures = 0
+                log.debug("%s: %s", self.service, doing)
                 return result
         self.failures += 1
         raise ServiceError(self.service, problem, while_=doing)

@@ -101,11 +101,11 @@ def parse_job(
     A block that is missing or of another form counts as empty: what is needed of it is missed then.
 
     Raises:
-        ConfigError: there is no input file, in config.json or on disk.
+        ConfigError: config.json has no input file, or one whose version is none.
     """
     entry = _mapping(_mapping(inputs).get(INPUT))
     location, obj = _mapping(entry.get("location")), _mapping(entry.get("object"))
-    name = location.get("name")
+    name, file_id = location.get("name"), str(obj.get("file_id") or "") or None
     if not name:
         message = f"The job has no input {INPUT}."
         raise ConfigError(message, location=f"inputs.{INPUT}")
@@ -113,9 +113,9 @@ def parse_job(
         gear_version=gear_version,
         path=_input_path(gear_dir, str(location.get("path") or ""), str(name)),
         file_name=str(name),
-        id=_mapping(job).get("id") or None,
-        file_id=obj.get("file_id") or None,
-        version=obj.get("version") if obj.get("file_id") else None,
+        id=str(_mapping(job).get("id") or "") or None,
+        file_id=file_id,
+        version=_version(obj.get("version")) if file_id else None,
         parent=_ref(entry.get("hierarchy")),
         destination=_ref(destination),
         site_key=_site_key(_mapping(inputs)),
@@ -125,13 +125,15 @@ def parse_job(
 
 def _input_path(gear_dir: Path, path: str, name: str) -> Path:
     """Return where the input lies: where config.json says, else where the platform mounts it."""
-    candidates = [Path(path)] if path else []
-    candidates.append(gear_dir / "input" / INPUT / name)
-    for candidate in candidates:
-        if candidate.is_file():
-            return candidate
-    message = f"The input file is not in {gear_dir / 'input' / INPUT}."
-    raise ConfigError(message, location=f"inputs.{INPUT}")
+    said = Path(path)
+    return said if path and said.is_file() else gear_dir / "input" / INPUT / name
+
+
+def _version(value: object) -> int:
+    if isinstance(value, int) and not isinstance(value, bool) and value >= 1:
+        return value
+    message = "The input's version in config.json is not a whole number of 1 or more."
+    raise ConfigError(message, location=f"inputs.{INPUT}.object.version")
 
 
 def _site_key(inputs: Mapping[str, Any]) -> str | None:

@@ -44,8 +44,21 @@ class Resolved:
         return f"{where}, {self.passed_over} passed over, {self.bytes_read} bytes read"
 
 
-def resolve(path: Path) -> Resolved:
+@dataclass(slots=True)
+class Looked:
+    """What was seen on the way, also where nothing was found in the end."""
+
+    skipped: list[Skipped] = field(default_factory=list, repr=False)
+    passed_over: int = 0
+    bytes_read: int = 0
+
+
+def resolve(path: Path, looked: Looked | None = None) -> Resolved:
     """Return the twelve values of the first readable DICOM in the upload at `path`.
+
+    Args:
+        path: a file.
+        looked: is filled on the way, for who wants to know although an error is raised.
 
     Raises:
         NotDicomError: there is none.
@@ -53,18 +66,21 @@ def resolve(path: Path) -> Resolved:
         HeaderError: the only DICOM can't be read whole.
         InvalidAttributeError: a needed attribute has several values, or control characters.
     """
+    looked = Looked() if looked is None else looked
     with Upload(path) as upload:
-        return _first(upload)
+        try:
+            return _first(upload, looked)
+        finally:
+            looked.bytes_read = upload.bytes_read
 
 
-def _first(upload: Upload) -> Resolved:
-    skipped: list[Skipped] = []
-    passed_over, first_error = 0, None
+def _first(upload: Upload, looked: Looked) -> Resolved:
+    first_error, skipped = None, looked.skipped
     for each in upload.members():
         outcome = _read(each)
         if isinstance(outcome, Header):
-            return _resolved(upload, each, outcome, skipped, passed_over)
-        passed_over += 1
+            return _resolved(upload, each, outcome, looked)
+        looked.passed_over += 1
         if not isinstance(outcome, NotDicomError):
             first_error = first_error or outcome
         if len(skipped) < SKIPPED_NAMED:
@@ -74,7 +90,7 @@ def _first(upload: Upload) -> Resolved:
     if len(skipped) == 1 and skipped[0].name == "":
         message = "The upload is neither a DICOM file nor a zip archive."
     else:
-        message = f"The archive has no DICOM image among its {passed_over} members."
+        message = f"The archive has no DICOM image among its {looked.passed_over} members."
     raise NotDicomError(message)
 
 
@@ -82,8 +98,7 @@ def _resolved(
     upload: Upload,
     each: Member | Skipped,
     header: Header,
-    skipped: list[Skipped],
-    passed_over: int,
+    looked: Looked,
 ) -> Resolved:
     metadata, found = dicom_metadata(header)
     found += tuple(kind.finding() for kind in FROM_CONTENT if kind.code in header.warnings)
@@ -93,8 +108,8 @@ def _resolved(
         metadata=metadata,
         findings=found,
         member=each.name,
-        skipped=tuple(skipped),
-        passed_over=passed_over,
+        skipped=tuple(looked.skipped),
+        passed_over=looked.passed_over,
         transfer_syntax_uid=header.transfer_syntax_uid,
         bytes_read=upload.bytes_read,
     )

@@ -14,7 +14,7 @@ from imaging_gears.errors import ImagingError, PtidError
 from imaging_gears.image_identifier_lookup import extraction, file_resolver, report
 from imaging_gears.image_identifier_lookup.dicom_utils import KEPT
 from imaging_gears.image_identifier_lookup.extraction import Known, LookupContext
-from imaging_gears.image_identifier_lookup.file_resolver import Resolved
+from imaging_gears.image_identifier_lookup.file_resolver import Looked, Resolved
 from imaging_gears.image_identifier_lookup.report import Submission
 from imaging_gears.model.findings import Finding
 
@@ -47,13 +47,14 @@ def inspect(path: Path, place: Place) -> Json:
     Where the gear would fail the file on any site, ``error`` says why, and the rest holds what
     could be found out before. No usable PatientID is a warning only: a subject's label comes first.
     """
-    seen = _blank(path)
+    seen, looked = _blank(path), Looked()
     try:
         _check(path)
-        resolved = file_resolver.resolve(path)
+        resolved = file_resolver.resolve(path, looked)
         seen |= _content(resolved)
         seen |= _names(resolved, place, seen["warnings"])
     except ImagingError as error:
+        seen |= _way(looked)
         seen["error"] = _error(error.code, error.message, error.remedy)
     except OSError as error:
         seen["error"] = _error("not-readable", f"{error.strerror}.", "Check the path.")
@@ -99,11 +100,17 @@ def _content(resolved: Resolved) -> Json:
     return {
         "dicom_metadata": {key: resolved.metadata[key] for key in KEPT},
         "member": resolved.member,
-        "skipped": [{"name": each.name, "reason": each.reason} for each in resolved.skipped],
-        "passed_over": resolved.passed_over,
         "transfer_syntax_uid": resolved.transfer_syntax_uid,
         "warnings": [_warning(finding) for finding in resolved.findings],
-        "bytes_read": resolved.bytes_read,
+        **_way(resolved),
+    }
+
+
+def _way(looked: Looked | Resolved) -> Json:
+    return {
+        "skipped": [{"name": each.name, "reason": each.reason} for each in looked.skipped],
+        "passed_over": looked.passed_over,
+        "bytes_read": looked.bytes_read,
     }
 
 

@@ -110,19 +110,21 @@ class QcLog:
             ours = self._last_of_ours(file_id, newest.number)
             if ours is None:
                 return [newest]
-            start = self._since(file_id, self._read(file_id, ours))
-            between = range(ours + 1, newest.number)
+            start = self._since(file_id, ours)
+            between = range(ours.number + 1, newest.number)
         else:
             start = []
             # The base itself shows what later versions changed; a log's first version has none.
             between = range(max(1, base), newest.number) if base < newest.number - 1 else range(0)
-        return [*start, *(self._read(file_id, number) for number in between), newest]
+        read = (self._read(file_id, number) for number in between)
+        return [*start, *(version for version in read if version is not None), newest]
 
-    def _last_of_ours(self, file_id: str, newest: int) -> int | None:
+    def _last_of_ours(self, file_id: str, newest: int) -> LogVersion | None:
         """Return the last version before `newest` that says its base; a later writer dropped it."""
         for number in range(newest - 1, max(0, newest - 1 - HISTORY), -1):
-            if base_of(self.files.file_version(file_id, number).info) is not None:
-                return number
+            state = self._state(file_id, number)
+            if state is not None and base_of(state.info) is not None:
+                return self._with_text(state)
         return None
 
     def _newest(self, name: str) -> LogVersion | None:
@@ -135,9 +137,19 @@ class QcLog:
             return None
         return self._with_text(state)
 
-    def _read(self, file_id: str, number: int) -> LogVersion:
+    def _read(self, file_id: str, number: int) -> LogVersion | None:
+        """Return an earlier version, None where somebody has deleted it."""
         known = self._versions.get((file_id, number))
-        return known or self._with_text(self.files.file_version(file_id, number))
+        if known is not None:
+            return known
+        state = self._state(file_id, number)
+        return None if state is None else self._with_text(state)
+
+    def _state(self, file_id: str, number: int) -> FileState | None:
+        try:
+            return self.files.file_version(file_id, number)
+        except NotFoundError:
+            return None
 
     def _with_text(self, state: FileState) -> LogVersion:
         key = (state.file_id, state.version)
@@ -174,7 +186,7 @@ def announce(
         if later:
             moment = first.timestamp + dt.timedelta(seconds=later)
             key = event_key(environment, submission, moment)
-            note = EventNote(key, moment, submission.file_version, submission.status)
+            note = replace(first, key=key, timestamp=moment)
         note_down(note)
         body = event_body(submission, note.timestamp, fields)
         present = store.put_if_absent(note.key, body)

@@ -94,6 +94,10 @@ class PlannedSite:
         """Put down the setting of info keys."""
         self.plan.add("set info", f"file/{file.file_id}", shape(info))
 
+    def delete_file_info(self, file: FileState, keys: tuple[str, ...]) -> None:
+        """Put down the deletion of info keys."""
+        self.plan.add("delete info", f"file/{file.file_id}", list(keys))
+
     def add_file_tag(self, file_id: str, tag: str) -> None:
         """Put down the tag."""
         self.plan.add("add tag", f"file/{file_id}", tag)

@@ -114,14 +114,16 @@ def merge(versions: Sequence[LogVersion]) -> Content:
 
 def with_entry(content: Content, entry: Entry, base: int) -> Content:
     """Return `content` with what `entry` has to say, as made from version `base`."""
-    info = dict(content.info)
-    files = _merge_files(_files(info), {entry.file_id: entry.record()})
-    naccid = entry.visit["naccid"] or _block(info.get("visit")).get("naccid")
-    info["visit"] = {**entry.visit, "naccid": naccid}
-    info[GEAR] = {**_block(info.get(GEAR)), "base": base, "files": files}
-    info["qc"] = {**_block(info.get("qc")), GEAR: {"validation": _validation(files)}}
+    present = content.info
+    files = _merge_files(_files(present), {entry.file_id: entry.record()})
+    naccid = entry.visit["naccid"] or _block(present.get("visit")).get("naccid")
+    info = {
+        "qc": {**_block(present.get("qc")), GEAR: {"validation": _validation(files)}},
+        "visit": {**entry.visit, "naccid": naccid},
+        GEAR: {**_block(present.get(GEAR)), "base": base, "files": files},
+    }
     text = merge_texts([content.text, entry.text()])
-    return Content(text=text, info=info, tags=content.tags)
+    return Content(text=text, info={**info, **_others(present, info)}, tags=content.tags)
 
 
 def lacks_nothing(version: LogVersion, content: Content) -> bool:
@@ -261,7 +263,22 @@ def _validation(files: Mapping[str, Any]) -> Json:
 
 
 def _files(info: Mapping[str, Any]) -> Mapping[str, Any]:
-    return _block(_block(info.get(GEAR)).get("files"))
+    """Return the records of the files; what is none of this gear's making is passed over."""
+    files = _block(_block(info.get(GEAR)).get("files"))
+    return {file_id: record for file_id, record in files.items() if _is_record(record)}
+
+
+def _is_record(record: object) -> bool:
+    block = _block(record)
+    return (
+        all(isinstance(block.get(key), int) for key in ("version", "run"))
+        and all(isinstance(block.get(key), list) for key in ("data", "events"))
+        and all(isinstance(note, Mapping) for note in block["events"])
+    )
+
+
+def _others(present: Mapping[str, Any], ours: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in present.items() if key not in ours}
 
 
 def _without_base(info: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import datetime as dt
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from imaging_gears.errors import ImagingError, ServiceError
-from imaging_gears.image_identifier_lookup import report
+from imaging_gears.errors import ImagingError
+from imaging_gears.image_identifier_lookup import GEAR, report
 from imaging_gears.image_identifier_lookup.config import Job
 from imaging_gears.image_identifier_lookup.joblog import log, step
 from imaging_gears.image_identifier_lookup.progress import Progress, notes_of
@@ -18,9 +17,8 @@ from imaging_gears.model.event import EventNote
 from imaging_gears.model.findings import FILE_RECORD_NOT_WRITTEN, WarningKind
 from imaging_gears.ports import ContainerRef, FileState, Site
 
-FRESH_SECONDS = 1.0
-"""How old a read of the file may be for its info to be written from it."""
 FILE_RECORD = "file record"
+IDENTIFICATION = "data_identification"
 
 
 @dataclass(slots=True)
@@ -32,7 +30,6 @@ class Recorder:
         file: the input as the run first read it.
         run: which run of the gear on this version this is, counted from 1.
         owed: what this and earlier runs of this version could not write.
-        fresh: the input as it was read last; None where it could not be.
     """
 
     job: Job
@@ -42,8 +39,6 @@ class Recorder:
     moment: dt.datetime
     run: int = field(init=False)
     owed: Unwritten = field(init=False)
-    fresh: FileState | None = field(init=False, default=None)
-    _read_at: float | None = field(init=False, default=None)
     _path: str | None = field(init=False, default=None, repr=False)
 
     def __post_init__(self) -> None:
@@ -52,23 +47,14 @@ class Recorder:
         self.owed = parse_unwritten(notes.get("unwritten"))
         self.run = run_number(self.file, self.at.version)
 
-    def read_fresh(self) -> None:
-        """Read the input again, unless that was done a moment ago."""
-        if self._read_at is not None and time.monotonic() - self._read_at <= FRESH_SECONDS:
-            return
-        try:
-            self.fresh, self._read_at = self.site.file(self.file.file_id), time.monotonic()
-        except ImagingError as error:
-            self.fresh = None
-            log.warning("the input file could not be read again: %s", error.message)
-
     def record(self, note: EventNote | None = None) -> None:
         """Write the file record; a failure ends up in ``at.missing``."""
-        self.read_fresh()
-        if self.fresh is not None and self.at.is_superseded_by(self.fresh):
+        if self.at.is_superseded_by(self.file):
             log.info("nothing is written on the file: its newer version has a job of its own")
             return
-        self.done(FILE_RECORD, lambda: self._write(note), FILE_RECORD_NOT_WRITTEN)
+        ours: list[bool] = []
+        if self.done(FILE_RECORD, lambda: ours.append(self._write(note)), FILE_RECORD_NOT_WRITTEN):
+            self.at.written += [FILE_RECORD] if ours[0] else []
 
     def done(
         self, name: str, write: Callable[[], object], warning: WarningKind | None = None
@@ -78,14 +64,16 @@ class Recorder:
             with step(name):
                 write()
         except ImagingError as error:
-            log.warning("%s not written: %s", name, error.sentence())
-            if warning is not None:
-                self.at.missing[name] = error.message
-                self.at.findings += (warning.finding(),)
+            self.failed(name, error, warning)
             return False
-        if warning is not None:
-            self.at.written.append(name)
         return True
+
+    def failed(self, name: str, error: ImagingError, warning: WarningKind | None) -> None:
+        """Take down that an output could not be written, and why."""
+        log.warning("%s not written: %s", name, error.sentence())
+        if warning is not None:
+            self.at.missing[name] = error.message
+            self.at.findings += (warning.finding(),)
 
     def data(self) -> tuple[dict[str, Any], ...]:
         """Return the findings of the run as error objects."""
@@ -103,16 +91,40 @@ class Recorder:
             report.error_object(finding, about, self.moment) for finding in self.at.findings
         )
 
-    def _write(self, note: EventNote | None) -> None:
-        if self.fresh is None:
-            raise ServiceError("Flywheel", "the input file could not be read")
-        self.site.set_file_info(self.fresh, self._info(self.fresh, note))
+    def _write(self, note: EventNote | None) -> bool:
+        """Write from a read of this moment; return False where the file has a newer version now."""
+        fresh = self.site.file(self.file.file_id)
+        if self.at.is_superseded_by(fresh):
+            log.info("nothing is written on the file: its newer version has a job of its own")
+            self._take_back(fresh)
+            return False
+        self.site.set_file_info(fresh, self._info(fresh, note))
+        if self._visit_is_gone(fresh):
+            self.site.delete_file_info(fresh, (IDENTIFICATION,))
         # The tags come last: they mark the record as finished.
-        wanted, stale = report.tag_changes(self.fresh.tags, self.at.state)
+        wanted, stale = report.tag_changes(fresh.tags, self.at.state)
         if wanted is not None:
-            self.site.add_file_tag(self.fresh.file_id, wanted)
+            self.site.add_file_tag(fresh.file_id, wanted)
         if stale:
-            self.site.remove_file_tags(self.fresh.file_id, stale)
+            self.site.remove_file_tags(fresh.file_id, stale)
+        return True
+
+    def _take_back(self, newer: FileState) -> None:
+        """Remove the note of this version's event where it came to stand on a newer version.
+
+        Flywheel writes info by name, on whatever version is the newest then.
+        """
+        notes, version = notes_of(newer), self.at.version
+        kept = {key: value for key, value in notes.items() if not _is_of(value, version)}
+        if kept and kept != notes:
+            self.site.set_file_info(newer, {GEAR: kept})
+        elif kept != notes:
+            self.site.delete_file_info(newer, (GEAR,))
+
+    def _visit_is_gone(self, fresh: FileState) -> bool:
+        """Return whether the visit can't be known, though an earlier run named one."""
+        known = self.at.context is not None or self.at.fails_job
+        return not known and IDENTIFICATION in fresh.info
 
     def _info(self, fresh: FileState, note: EventNote | None) -> dict[str, Any]:
         context, version = self.at.context, self.at.version
@@ -174,3 +186,8 @@ def run_number(file: FileState, version: int) -> int:
     state = report.recorded_state(qc)
     unfinished = state is None or report.tag_changes(file.tags, state) != (None, ())
     return int(run.get("number", 1)) + (0 if unfinished else 1)
+
+
+def _is_of(note: object, version: int) -> bool:
+    """Return whether one of the gear's notes speaks of that version of the file."""
+    return isinstance(note, dict) and version in (note.get("version"), note.get("file_version"))

@@ -6,7 +6,7 @@ import datetime as dt
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from imaging_gears.image_identifier_lookup import GEAR
@@ -18,6 +18,7 @@ from imaging_gears.model.visit import Visit
 Json = dict[str, Any]
 
 _OUTSIDE_KEY = re.compile(r"[^A-Za-z0-9_-]")
+_STAMP_OF_KEY = re.compile(r"/log-submit-[0-9]{8}-[0-9]{6}-")
 _INGEST = re.compile(r"ingest-dicom-(.+)")
 _DATATYPE = "dicom"
 _DEFAULT_STUDY = "adrc"
@@ -187,35 +188,34 @@ def event_body(
 
 def note_block(note: EventNote) -> Json:
     """Return an event's note as it stands in file.info and in the QC log's info."""
-    return {
+    block: Json = {
         "key": note.key,
         "timestamp": note.timestamp.astimezone(dt.UTC).isoformat(timespec="microseconds"),
         "file_version": note.file_version,
         "status": note.status,
     }
+    return block | ({"attempt": note.attempt} if note.attempt else {})
 
 
-def parse_note(
-    block: object, file_version: int, status: State, environment: str
-) -> EventNote | None:
-    """Return the note in `block` if it announces that outcome of that version there, else None."""
-    if not isinstance(block, Mapping) or note_identity(block) != (
-        file_version,
-        status,
-        environment,
-    ):
+def parse_note(block: object, like: EventNote) -> EventNote | None:
+    """Return the note in `block` if it announces what `like` does, else None."""
+    if not isinstance(block, Mapping) or note_identity(block) != note_identity(note_block(like)):
         return None
     try:
         moment = dt.datetime.fromisoformat(str(block.get("timestamp")))
     except ValueError:
         return None
-    return None if moment.tzinfo is None else EventNote(block["key"], moment, file_version, status)
+    return None if moment.tzinfo is None else replace(like, key=block["key"], timestamp=moment)
 
 
-def note_identity(block: Mapping[str, Any]) -> tuple[object, object, str]:
-    """Return what a note announces: file version, status, and the environment where."""
-    environment = str(block.get("key")).partition("/")[0]
-    return block.get("file_version"), block.get("status"), environment
+def note_identity(block: Mapping[str, Any]) -> tuple[object, ...]:
+    """Return what a note announces: file version, status, attempt, and the key but for its time.
+
+    The key names environment, center, project, participant and date: after a correction of the
+    label, the file is announced for its new participant.
+    """
+    parts = tuple(_STAMP_OF_KEY.split(str(block.get("key")), maxsplit=1))
+    return block.get("file_version"), block.get("status"), block.get("attempt", 0), *parts
 
 
 def recorded_state(qc: object) -> State | None:

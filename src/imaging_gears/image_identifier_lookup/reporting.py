@@ -6,14 +6,14 @@ still can be, and noted in file.info, from which the next run of the file repair
 
 from __future__ import annotations
 
-import dataclasses
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 from imaging_gears.errors import ImagingError, NotFoundError, ServiceError
 from imaging_gears.image_identifier_lookup import GEAR, report
 from imaging_gears.image_identifier_lookup.config import GearConfig
 from imaging_gears.image_identifier_lookup.extraction import LookupContext
-from imaging_gears.image_identifier_lookup.joblog import log
+from imaging_gears.image_identifier_lookup.joblog import log, step
 from imaging_gears.image_identifier_lookup.outputs import QcLog, announce
 from imaging_gears.image_identifier_lookup.progress import World, notes_of
 from imaging_gears.image_identifier_lookup.qc_log import Entry, noted_event
@@ -25,6 +25,7 @@ from imaging_gears.model.findings import EVENT_NOT_CAPTURED, QC_LOG_NOT_WRITTEN
 from imaging_gears.ports import ProjectState
 
 QC_LOG, EVENT = "QC log", "event"
+EARLIER_LOG, EARLIER_EVENT = "QC log of an earlier run", "event of an earlier run"
 
 
 @dataclass(slots=True)
@@ -69,10 +70,22 @@ class Reporter(Recorder):
         )
 
     def _repaired_log(self, entry: Entry) -> bool:
-        return self.done("QC log of an earlier run", lambda: self._log_write(entry))
+        return self.done(EARLIER_LOG, lambda: self._log_write(entry), QC_LOG_NOT_WRITTEN)
 
     def _repaired_event(self, owed: UnwrittenEvent) -> bool:
-        return self.done("event of an earlier run", lambda: self._event_write(owed))
+        """Return whether an owed event was written; that of this run's own outcome comes later."""
+        announces = self.at.context is not None and not self.at.fails_job
+        if announces and owed.note.status == self.at.state:
+            return False
+        if owed.refused:
+            owed = UnwrittenEvent(submission=owed.submission, note=self._later(owed))
+        return self.done(EARLIER_EVENT, lambda: self._event_write(owed), EVENT_NOT_CAPTURED)
+
+    def _later(self, owed: UnwrittenEvent) -> EventNote:
+        """Return the note of an event that was refused: it is first written now, if it is."""
+        environment = owed.note.key.partition("/")[0]
+        key = report.event_key(environment, owed.submission, self.moment)
+        return replace(owed.note, key=key, timestamp=self.moment, attempt=owed.note.attempt + 1)
 
     def _write_log(self, entry: Entry, note: EventNote | None) -> EventNote | None:
         """Write the log; return the note by which the event is to be announced.
@@ -83,6 +96,8 @@ class Reporter(Recorder):
         noted: list[EventNote | None] = []
         if not self.done(QC_LOG, lambda: noted.append(self._log_write(entry)), QC_LOG_NOT_WRITTEN):
             self._owe(entries=(*self.owed.entries, entry))
+            return note
+        self.at.written.append(QC_LOG)
         return next((each for each in noted if each is not None), note)
 
     def _log_write(self, entry: Entry) -> EventNote | None:
@@ -92,8 +107,9 @@ class Reporter(Recorder):
         info = self.logs.write(entry.log_name, entry).info
         if entry.event is None:
             return None
-        block = noted_event(info, entry.file_id, entry.event)
-        return report.parse_note(block, entry.version, entry.state, self.config.event_environment)
+        note = EventNote(entry.event["key"], self.moment, entry.version, entry.state)
+        note = replace(note, attempt=entry.event.get("attempt", 0))
+        return report.parse_note(noted_event(info, entry.file_id, entry.event), note)
 
     def _is_announced(self, note: EventNote) -> bool:
         """Return whether a finished run has written this event: its record came after the event.
@@ -104,12 +120,24 @@ class Reporter(Recorder):
         return self.run > 1 and noted and not self.owed.events
 
     def _announce(self, submission: Submission, note: EventNote) -> EventNote:
-        owed = UnwrittenEvent(submission=submission, note=note)
-        written: list[EventNote] = []
-        if self.done(EVENT, lambda: written.append(self._event_write(owed)), EVENT_NOT_CAPTURED):
-            return written[0]
-        self._owe(events=(*self.owed.events, owed))
-        return note
+        """Announce this run's outcome; owed events of other outcomes are overtaken by it."""
+        announced: list[EventNote] = []
+        try:
+            with step(EVENT):
+                announced.append(
+                    self._event_write(UnwrittenEvent(submission=submission, note=note))
+                )
+        except ImagingError as error:
+            self.failed(EVENT, error, EVENT_NOT_CAPTURED)
+            refused = not isinstance(error, ServiceError)
+            owed = UnwrittenEvent(submission=submission, note=note, refused=refused)
+            others = (each for each in self.owed.events if each.note.status != note.status)
+            self._owe(events=(*others, owed))
+            return note
+        self.at.written.append(EVENT)
+        # Readers take the later event for the file's state: an earlier outcome must not follow.
+        self._owe(events=())
+        return announced[0]
 
     def _event_write(self, owed: UnwrittenEvent) -> EventNote:
         return announce(
@@ -126,15 +154,14 @@ class Reporter(Recorder):
         Where the file can't be written to, the note in the QC log does. Where there is neither, the
         event must wait: a second one could not be told from it.
         """
-        self.read_fresh()
         try:
-            if self.fresh is None or self.at.is_superseded_by(self.fresh):
+            if self.at.is_superseded_by(self.file):
                 raise ServiceError("Flywheel", "the event could not be noted on the file")
-            notes, block = notes_of(self.fresh), report.note_block(note)
+            notes, block = notes_of(self.file), report.note_block(note)
             if notes.get("event") != block:
                 info = {GEAR: {**notes, "event": block}}
-                self.site.set_file_info(self.fresh, info)
-                self.fresh = dataclasses.replace(self.fresh, info={**self.fresh.info, **info})
+                self.site.set_file_info(self.file, info)
+                self.file = replace(self.file, info={**self.file.info, **info})
         except ImagingError:
             if QC_LOG in self.at.missing:
                 raise
@@ -142,7 +169,7 @@ class Reporter(Recorder):
     def _amend_log(self, entry: Entry) -> None:
         """Say in the log, too, what could not be written after it."""
         if {EVENT, FILE_RECORD} & self.at.missing.keys() and QC_LOG in self.at.written:
-            fuller = dataclasses.replace(entry, data=self.data())
+            fuller = replace(entry, data=self.data())
             self.done("QC log, with what is missing", lambda: self._log_write(fuller))
 
     def _owe(self, **more: object) -> None:
@@ -162,14 +189,16 @@ class Reporter(Recorder):
 
     def _first_note(self, submission: Submission) -> EventNote:
         """Return the note that an earlier run left for this outcome, else one of this moment."""
-        environment = self.config.event_environment
-        if not self.at.is_superseded_by(self.file):
-            block = notes_of(self.file).get("event")
-            note = report.parse_note(block, self.at.version, self.at.state, environment)
-            if note is not None:
-                return note
-        key = report.event_key(environment, submission, self.moment)
-        return EventNote(key, self.moment, self.at.version, self.at.state)
+        key = report.event_key(self.config.event_environment, submission, self.moment)
+        note = EventNote(key, self.moment, self.at.version, self.at.state)
+        if self.at.is_superseded_by(self.file):
+            return note
+        owed = [each for each in self.owed.events if each.note.status == self.at.state]
+        if owed and owed[-1].refused:
+            return replace(note, attempt=owed[-1].note.attempt + 1)
+        block = notes_of(self.file).get("event")
+        attempt = block.get("attempt", 0) if isinstance(block, Mapping) else 0
+        return report.parse_note(block, replace(note, attempt=attempt)) or note
 
     def _entry(self, context: LookupContext, note: EventNote | None) -> Entry:
         return Entry(

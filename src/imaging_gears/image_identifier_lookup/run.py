@@ -12,6 +12,7 @@ import os
 import sys
 import threading
 import time
+import traceback
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -39,7 +40,13 @@ from imaging_gears.adapters.s3 import S3EventStore
 from imaging_gears.adapters.ssm import Secrets, read_secrets
 from imaging_gears.adapters.tries import Tries
 from imaging_gears.adapters.waiting import waited_for
-from imaging_gears.errors import ConfigError, ImagingError, ServiceError, SiteKeyError
+from imaging_gears.errors import (
+    ConfigError,
+    ImagingError,
+    ServiceError,
+    SiteKeyError,
+    UnexpectedError,
+)
 from imaging_gears.image_identifier_lookup import joblog, processor
 from imaging_gears.image_identifier_lookup.config import GearConfig, Job, parse_config, parse_job
 from imaging_gears.image_identifier_lookup.extraction import Known, complete
@@ -88,8 +95,9 @@ class Gear:
             world = self._world(config, site, secrets)
             return ImageIdentifierLookup(config, self.job, world).run()
         except ImagingError as error:
-            log.error("%s: %s", error.code, error.sentence())
             return self._failed(error)
+        except Exception as error:  # noqa: BLE001 - the last resort: whatever it is, it is recorded
+            return self._failed(unexpected(error))
 
     def _site_key(self) -> SiteKey | None:
         """Return the job's own key, whose site is the job's; None where the run has no site."""
@@ -123,6 +131,7 @@ class Gear:
 
     def _failed(self, error: ImagingError) -> Outcome:
         """Record a failure with the job's own key: the gear's is missing or for another site."""
+        log.error("%s: %s", error.code, error.sentence())
         if self.job.file_id is not None and self.job.site_key is not None:
             try:
                 key = parse_site_key(self.job.site_key, location="the input api-key")
@@ -190,10 +199,26 @@ def summary(outcome: Outcome, requests: Counter[str], *, verb: str) -> str:
 
 
 def resolve(path: Path) -> Resolved:
-    """Open the upload. Imported here: a run by the short cut needs none of it."""
+    """Open the upload. Imported here: a run by the short cut needs none of it.
+
+    Raises:
+        ConfigError: the platform has not mounted it, or not so that it can be read.
+        InputFileError: it can't be used.
+    """
     from imaging_gears.image_identifier_lookup import file_resolver  # noqa: PLC0415 - see above
 
-    return file_resolver.resolve(path)
+    try:
+        return file_resolver.resolve(path)
+    except OSError:
+        message = "The input file is not where the platform mounts it, or can't be read there."
+        raise ConfigError(message, location="inputs.input_file") from None
+
+
+def unexpected(error: Exception) -> UnexpectedError:
+    """Return what an error says that nobody foresaw: its kind and place, never its text."""
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    where = f"{Path(frame.filename).name}, line {frame.lineno}"
+    return UnexpectedError(f"The gear met an unexpected {type(error).__name__} in {where}.")
 
 
 def now() -> dt.datetime:

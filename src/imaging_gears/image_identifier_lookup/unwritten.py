@@ -16,12 +16,16 @@ _CONFIG = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, def
 
 
 class UnwrittenEvent(BaseModel):
-    """An event that was not written, with the key and timestamp that it was to have."""
+    """An event that was not written, with the key and timestamp that it was to have.
+
+    `refused` says that the store has certainly not written it.
+    """
 
     model_config = _CONFIG
 
     submission: Submission
     note: EventNote
+    refused: bool = False
 
 
 class Unwritten(BaseModel):

@@ -400,12 +400,21 @@ def test_a_version_lacks_a_tag_that_is_to_be_there() -> None:
 
 # -- the event's note ------------------------------------------------------------------------------
 
-NOTE = {"key": "prod/one.json", "timestamp": "t1", "file_version": 1, "status": "PASS"}
+NOTE = {
+    "key": "prod/log-submit-20261120-070200-42-p-110001-2024-01-15.json",
+    "timestamp": "t1",
+    "file_version": 1,
+    "status": "PASS",
+}
 
 
 def test_the_first_note_of_an_outcome_is_the_one_that_counts() -> None:
     """Copies of a job note different seconds: merged, the note of the earlier version leads."""
-    later = {**NOTE, "key": "prod/two.json", "timestamp": "t2"}
+    later = {
+        **NOTE,
+        "key": "prod/log-submit-20261120-070201-42-p-110001-2024-01-15.json",
+        "timestamp": "t2",
+    }
     first = version(1, with_entry(Content(), entry("f1", event=NOTE), base=0))
     second = version(2, with_entry(Content(), entry("f1", event=later), base=0))
     content = with_entry(merge([first, second]), entry("f1", event=later), base=2)
@@ -417,7 +426,7 @@ def test_the_first_note_of_an_outcome_is_the_one_that_counts() -> None:
     [
         {**NOTE, "status": "FAIL"},
         {**NOTE, "file_version": 2},
-        {**NOTE, "key": "dev/one.json"},
+        {**NOTE, "key": "dev/log-submit-20261120-070200-42-p-110001-2024-01-15.json"},
     ],
 )
 def test_another_outcome_has_a_note_of_its_own(other: dict[str, Any]) -> None:

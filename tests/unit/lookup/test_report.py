@@ -398,19 +398,19 @@ def test_an_events_time_keeps_its_form_on_a_full_second() -> None:
 
 # -- notes -----------------------------------------------------------------------------------------
 
-NOTE = EventNote("prod/log-submit-x.json", MOMENT, 1, "PASS")
+NOTE = EventNote("prod/log-submit-20261120-070200-42-p-110001-2024-01-15.json", MOMENT, 1, "PASS")
 
 
 def test_a_note_comes_back_as_it_was_put_down() -> None:
     """Key, time to the microsecond, version and verdict."""
     block = report.note_block(NOTE)
     assert block == {
-        "key": "prod/log-submit-x.json",
+        "key": "prod/log-submit-20261120-070200-42-p-110001-2024-01-15.json",
         "timestamp": "2026-11-20T07:02:00.085503+00:00",
         "file_version": 1,
         "status": "PASS",
     }
-    assert report.parse_note(block, 1, "PASS", "prod") == NOTE
+    assert report.parse_note(block, NOTE) == NOTE
 
 
 @pytest.mark.parametrize(
@@ -419,7 +419,9 @@ def test_a_note_comes_back_as_it_was_put_down() -> None:
         None,
         "text",
         {},
-        {"key": "dev/log-submit-x.json"},
+        {"key": "dev/log-submit-20261120-070200-42-p-110001-2024-01-15.json"},
+        {"key": "prod/log-submit-20261120-070200-42-p-110002-2024-01-15.json"},
+        {"attempt": 1},
         {"file_version": 2},
         {"status": "FAIL"},
         {"timestamp": None},
@@ -428,7 +430,7 @@ def test_a_note_comes_back_as_it_was_put_down() -> None:
     ],
 )
 def test_a_note_of_something_else_is_none(block: object) -> None:
-    """Another version, verdict or environment, or a time without zone: no note of this outcome."""
+    """Another version, verdict, attempt, environment or participant, or a time without zone."""
     if isinstance(block, dict):
         block = {**report.note_block(NOTE), **block} if block else {}
-    assert report.parse_note(block, 1, "PASS", "prod") is None
+    assert report.parse_note(block, NOTE) is None
