@@ -1,0 +1,139 @@
+"""What came to light when the gear was looked at with other eyes; each of these was once wrong."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+from imaging_gears import errors
+from imaging_gears.errors import NotFoundError, PermissionDeniedError
+from imaging_gears.image_identifier_lookup import GEAR
+from tests.unit.lookup.harness import LOG, NACCID, Center
+
+REFUSED = PermissionDeniedError("AWS S3 refused writing the event (HTTP 403).")
+OTHER_GEAR = {"validation": {"state": "PASS", "data": [], "cleared": []}}
+
+
+def test_a_deleted_version_of_the_log_does_not_end_it(center: Center) -> None:
+    """Somebody removed the version before a foreign one: what is left is merged, and it goes on."""
+    first = center.upload(center.subject())
+    center.run(first)
+    log = center.log_file()
+    center.site.put(log.parent.id, LOG, b"2026-11-20 07:03:00 QC Status: OTHER - PASS\n")
+    center.site.on.add("file_version", NotFoundError("There is no such version."), times=None)
+    outcome = center.run(center.upload(center.subject("0110001"), name="b.zip"))
+    assert outcome.missing == {}
+    assert "QC Status: OTHER - PASS" in center.log_text()
+
+
+def test_what_another_gear_writes_while_the_event_is_put_survives(center: Center) -> None:
+    """The record is written from a read of that moment, not from one before the event."""
+    file_id = center.upload(center.subject())
+
+    def other() -> None:
+        file = center.site.file(file_id)
+        center.site.set_file_info(file, {"qc": {"other-gear": OTHER_GEAR}})
+
+    center.events.on.add("put_if_absent", other)
+    center.run(file_id)
+    assert set(center.file(file_id).info["qc"]) == {"other-gear", GEAR}
+
+
+def test_a_version_that_comes_while_the_event_is_put_gets_no_record(center: Center) -> None:
+    """The verdict on one version never stands on another; the note of its event is taken back."""
+    file_id = center.upload(center.subject())
+    center.events.on.add("put_if_absent", lambda: center.new_version(file_id))
+    outcome = center.run(file_id)
+    newest = center.file(file_id)
+    assert (newest.version, newest.info, newest.tags) == (2, {}, ())
+    assert "file record" not in outcome.written
+
+
+def test_the_notes_of_the_newer_versions_own_job_stay(center: Center) -> None:
+    """Only what speaks of the older version is taken back."""
+    file_id = center.upload(center.subject())
+
+    def newer_and_its_job() -> None:
+        center.new_version(file_id)
+        center.site.set_file_info(center.site.file(file_id), {GEAR: {"run": {"version": 2}}})
+
+    center.registry.on.add("naccid_for", newer_and_its_job)
+    center.run(file_id)
+    notes = center.file(file_id).info.get(GEAR, {})
+    assert all(1 not in (note.get("version"), note.get("file_version")) for note in notes.values())
+
+
+def test_a_refused_event_is_announced_at_the_time_when_it_is_written(center: Center) -> None:
+    """Readers pass over an event that is older than the last one that they have seen."""
+    file_id = center.upload(center.subject())
+    center.events.on.add("put_if_absent", REFUSED)
+    center.run(file_id)
+    refused = center.file(file_id).info[GEAR]["unwritten"]["events"][0]["note"]["timestamp"]
+    center.run(file_id)
+    (body,) = center.bodies()
+    assert dt.datetime.fromisoformat(body["timestamp"]) > dt.datetime.fromisoformat(refused)
+    center.run(file_id)
+    assert len(center.bodies()) == 1
+    assert "unwritten" not in center.file(file_id).info[GEAR]
+
+
+def test_a_repair_that_fails_again_is_not_silent(center: Center) -> None:
+    """The summary names it, the outputs carry the warning, strict_outputs fails the job."""
+    file_id = center.upload(center.subject())
+    center.registry.on.add("naccid_for", errors.IdentifierNotFoundError("No such participant."))
+    center.events.on.add("put_if_absent", REFUSED, times=2)
+    center.run(file_id)
+    outcome = center.run(file_id, strict_outputs=True)
+    assert (outcome.exit_code, "event-not-captured" in outcome.codes) == (1, True)
+    assert set(outcome.missing) == {"event of an earlier run"}
+
+
+def test_an_earlier_outcome_is_not_announced_after_a_later_one(center: Center) -> None:
+    """It would undo the later one for readers, who go by time."""
+    file_id = center.upload(center.subject())
+    center.registry.on.add("naccid_for", errors.IdentifierNotFoundError("No such participant."))
+    center.events.on.add("put_if_absent", REFUSED, times=2)
+    for _ in range(3):
+        center.run(file_id)
+    assert [body["status"] for body in center.bodies()] == ["PASS"]
+
+
+def test_a_corrected_label_is_announced_for_the_new_participant(center: Center) -> None:
+    """Participant and date are part of what was announced."""
+    subject = center.subject()
+    file_id = center.upload(subject)
+    center.run(file_id)
+    center.site.relabel(subject, "110002")
+    center.site.change_info(subject, naccid=NACCID)
+    center.run(file_id)
+    assert [body["ptid"] for body in center.bodies()] == ["110001", "110002"]
+    log = center.log_file(LOG.replace("110001", "110002"))
+    (record,) = log.info[GEAR]["files"].values()
+    assert all("110001" not in note["key"] for note in record["events"])
+
+
+def test_a_visit_that_can_not_be_known_any_more_is_no_longer_identified(center: Center) -> None:
+    """Downstream gears go by data_identification: under this FAIL there must be none."""
+    subject = center.subject()
+    file_id = center.upload(subject)
+    center.run(file_id)
+    center.site.relabel(subject, "000")
+    outcome = center.run(file_id)
+    assert outcome.codes[0] == "ptid-invalid"
+    assert "data_identification" not in center.file(file_id).info
+
+
+def test_what_is_no_record_of_a_file_in_the_logs_info_is_passed_over(center: Center) -> None:
+    """Somebody's edit of the gear's own notes does not end the job."""
+    first = center.upload(center.subject())
+    center.run(first)
+    log = center.log_file()
+    center.site.set_file_info(log, {GEAR: {"base": 0, "files": {"x": None, "y": {"run": 1}}}})
+    outcome = center.run(first)
+    assert outcome.missing == {}
+    assert set(center.log_file().info[GEAR]["files"]) == {first}
+
+
+def test_the_logs_info_keeps_the_order_of_the_contract(center: Center) -> None:
+    """First qc, then visit, then what the gear needs for itself."""
+    center.run(center.upload(center.subject()))
+    assert list(center.log_file().info) == ["qc", "visit", GEAR]
