@@ -179,6 +179,17 @@ def registered(naccid: str) -> Callable[[Center], Arranged]:
     return arrange
 
 
+def patched(name: str, value: object) -> Callable[[Center], Arranged]:
+    """Put a defect into the program."""
+
+    def arrange(center: Center) -> Arranged:
+        file_id = center.upload()
+        folder = center.folder_of(file_id)
+        return Arranged(file_id, folder, {"patches": {**QUICK, name: value}})
+
+    return arrange
+
+
 def without_key(center: Center) -> Arranged:
     """Give the job no key of the site."""
     file_id = center.upload()
@@ -310,6 +321,11 @@ CASES = (
         log=True,
     ),
     Case(errors.NaccidConflictError, "label and registry", subject(f"{PTID}+{OTHER}"), log=True),
+    Case(
+        errors.UnexpectedError,
+        "a defect of the gear",
+        patched("imaging_gears.image_identifier_lookup.file_resolver.KEPT", f"{PTID} {NACCID}"),
+    ),
     Case(errors.ServiceError, "SSM", faults(always("ssm"))),
     Case(errors.ServiceError, "Lambda", faults(always("lambda")), log=True),
     Case(

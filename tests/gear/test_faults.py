@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import itertools
 from collections import Counter
 from collections.abc import Mapping
@@ -14,15 +15,17 @@ from imaging_gears.sandbox import Fault
 from tests.gear.gear_helpers import BUCKET, GEAR, NACCID, NAME, PTID, QUICK, Center, Ended
 
 PASSED = f"{GEAR}-PASS"
-TRIES = "imaging_gears.adapters"
-HASTY: Mapping[str, object] = {
-    **QUICK,
-    f"{TRIES}.flywheel.READ_SECONDS": 0.4,
-    f"{TRIES}.s3.READ_SECONDS": 0.4,
-    f"{TRIES}.ssm.READ_SECONDS": 0.4,
-    f"{TRIES}.identifiers.READ_SECONDS": 0.4,
+READ_SECONDS = {
+    service: f"imaging_gears.adapters.{module}.READ_SECONDS"
+    for service, module in {
+        "flywheel": "flywheel",
+        "s3": "s3",
+        "ssm": "ssm",
+        "lambda": "identifiers",
+        "identifiers": "identifiers",
+    }.items()
 }
-"""As QUICK, and a silent service is given up after 0.4 s instead of 10 to 20."""
+"""The constants that say how long a service may be silent: 10 to 20 s."""
 UPLOAD = {"service": "flywheel", "method": "POST", "route": "/projects/*/files"}
 SET_INFO = {"service": "flywheel", "method": "PATCH", "route": "/containers/*/info"}
 ADD_TAG = {"service": "flywheel", "method": "PATCH", "route": "/files/*/tags"}
@@ -121,10 +124,15 @@ def most_of_a_call(center: Center) -> int:
 
 
 def failing(center: Center, fault: Mapping[str, Any], **config: Any) -> tuple[str, Ended]:  # noqa: ANN401
-    """Run the gear on a new file while a fault goes on; return the file's id."""
+    """Run the gear on a new file while a fault goes on; return the file's id.
+
+    A service that stays silent is given up after half a second.
+    """
     file_id = center.upload()
     center.sandbox.faults.add(Fault(times=None, **fault))
-    return file_id, center.run_in(center.folder_of(file_id, **config), patches=HASTY)
+    silent = {READ_SECONDS[fault["service"]]: 0.5} if fault.get("kind") == "silent" else {}
+    folder = center.folder_of(file_id, **config)
+    return file_id, center.run_in(folder, patches={**QUICK, **silent})
 
 
 # --- Outputs that don't decide over the job -------------------------------------------------------
@@ -219,7 +227,7 @@ def test_what_is_repaired_is_not_repaired_again(center: Center, name: str) -> No
 def test_a_log_that_is_owed_is_written_before_the_new_line(center: Center) -> None:
     """Two runs could not write it: the third one brings three lines, in the order of the runs."""
     file_id, _ = failing(center, SECONDARY["log refused"].fault)
-    center.run_in(center.folder_of(file_id), patches=HASTY)
+    center.quick(file_id)
     assert len(center.file(file_id)["info"][GEAR]["unwritten"]["entries"]) == 2
     center.sandbox.faults.clear()
     center.run(file_id)
@@ -228,8 +236,8 @@ def test_a_log_that_is_owed_is_written_before_the_new_line(center: Center) -> No
     check_all_is_there_once(center, file_id)
 
 
-def test_an_owed_event_keeps_its_first_time(center: Center) -> None:
-    """It was noted on the file before it failed: the repair uses that key and timestamp."""
+def test_an_event_that_is_perhaps_there_keeps_its_time(center: Center) -> None:
+    """S3 did not say what it did: the repair uses the key and timestamp that were noted."""
     file_id, _ = failing(center, SECONDARY["event: S3 down"].fault)
     note = center.file(file_id)["info"][GEAR]["event"]
     assert center.events() == {}
@@ -237,6 +245,18 @@ def test_an_owed_event_keeps_its_first_time(center: Center) -> None:
     center.run(file_id)
     ((key, event),) = center.events().items()
     assert (key, event["timestamp"]) == (note["key"], note["timestamp"])
+
+
+def test_an_event_that_was_refused_gets_the_time_of_its_repair(center: Center) -> None:
+    """It is not there for certain: readers want the time at which an event is first written."""
+    file_id, _ = failing(center, SECONDARY["event refused"].fault)
+    center.sandbox.faults.clear()
+    before = dt.datetime.now(dt.UTC)
+    center.run(file_id)
+    ((key, event),) = center.events().items()
+    moment = dt.datetime.fromisoformat(event["timestamp"])
+    assert before <= moment <= dt.datetime.now(dt.UTC)
+    assert f"/log-submit-{moment:%Y%m%d-%H%M%S}-" in key
 
 
 def test_when_flywheel_goes_away_all_three_are_named(center: Center) -> None:
@@ -370,15 +390,19 @@ def test_the_watchdog_ends_what_nothing_else_ends(center: Center) -> None:
     assert "1.5 s" in line
 
 
-def test_a_defect_of_the_program_is_one_line_without_values(center: Center) -> None:
+def test_a_defect_of_the_program_is_recorded_without_values(center: Center) -> None:
     """Should one ever show: exit 1, where it was, and no text that could hold a value."""
     file_id = center.upload()
     patches = {"imaging_gears.image_identifier_lookup.outputs.UPLOADS": f"{PTID} {NACCID}"}
     ended = center.run_in(center.folder_of(file_id), patches=patches)
     assert (ended.code, ended.err) == (1, "")
-    (line,) = ended.lines("CRITICAL")
-    assert line.startswith("unexpected TypeError in write, line ")
+    (line,) = ended.lines("ERROR")
+    assert line.startswith(
+        "unexpected-error: The gear met an unexpected TypeError in outputs.py, line "
+    )
     assert "Traceback" not in ended.out
+    assert center.verdict(file_id) == ("FAIL", ["unexpected-error"], [f"{GEAR}-FAIL"])
+    assert center.events() == {}
 
 
 # --- What passes by itself ------------------------------------------------------------------------

@@ -174,11 +174,13 @@ def test_a_missing_file_is_named(center: Center, name: str) -> None:
 
 def test_a_missing_input_is_named(center: Center) -> None:
     """The upload is neither where config.json says nor where the platform mounts it."""
-    folder = center.folder_of(center.upload())
-    for path in (folder / "input" / INPUT).iterdir():
-        path.unlink()
+    file_id = center.upload()
+    folder = center.folder_of(file_id)
+    (path,) = (folder / "input" / INPUT).iterdir()
+    path.unlink()
     line = only_error(center.run_in(folder))
-    assert line.startswith(f"config-invalid: The input file is not in {folder / 'input' / INPUT}. ")
+    assert line.startswith("config-invalid: The input file is not where the platform mounts it")
+    assert center.verdict(file_id) == ("FAIL", ["config-invalid"], [f"{GEAR}-FAIL"])
 
 
 @pytest.mark.parametrize(

@@ -206,14 +206,19 @@ def test_the_first_dicom_counts_however_it_is_packed(center: Center, *, packed: 
 # --- The short cut --------------------------------------------------------------------------------
 
 
-def test_what_is_known_of_a_file_is_not_read_again(center: Center) -> None:
-    """The same version again: the file may be gone bad, nobody is asked, nothing is announced."""
+@pytest.mark.parametrize("gone", [True, False], ids=["gone", "overwritten"])
+def test_what_is_known_of_a_file_is_not_read_again(center: Center, *, gone: bool) -> None:
+    """The same version again: the upload is not missed, nobody is asked, nothing is announced."""
     file_id = center.upload()
     center.run(file_id)
     center.sandbox.requests.clear()
     events, info = center.events(), center.info(center.file(file_id)["parents"]["subject"])
     folder = center.folder_of(file_id)
-    (folder / "input" / INPUT / NAME).write_bytes(b"overwritten, and no DICOM any more")
+    upload = folder / "input" / INPUT / NAME
+    if gone:
+        upload.unlink()
+    else:
+        upload.write_bytes(b"no DICOM any more")
     ended = center.run_in(folder)
     assert ended.code == 0
     requests = center.requests("flywheel", "ssm", "lambda", "identifiers", "s3")
@@ -267,6 +272,21 @@ def test_a_new_version_of_a_file_is_read_anew(center: Center) -> None:
     assert center.file(file_id)["info"]["dicom_metadata"] == expected
     assert center.runs() == [f"PASS  {NAME} {file_id}#1", f"PASS  {NAME} {file_id}#2"]
     assert [each["file_version"] for each in center.events().values()] == [1, 2]
+
+
+def test_a_late_job_of_an_older_version_reads_its_own_upload(center: Center) -> None:
+    """What a run found in the newer version says nothing of the older one."""
+    file_id = center.upload()
+    late = center.folder_of(file_id)
+    center.new_version(file_id, zipped(image(StudyDate="20250228")))
+    center.run(file_id)
+    newer = center.file(file_id)
+    assert center.run_in(late).code == 0
+    assert center.runs("QZ7-4418_2025-02-28_CT_qc-status.log") == [f"PASS  {NAME} {file_id}#2"]
+    assert center.runs(LOG) == [f"PASS  {NAME} {file_id}#1"]
+    assert center.file(file_id) == newer
+    dates = [(each["file_version"], each["visit_date"]) for each in center.events().values()]
+    assert dates == [(2, "2025-02-28"), (1, "2024-01-15")]
 
 
 # --- Who it is ------------------------------------------------------------------------------------
@@ -420,17 +440,17 @@ def test_a_newer_version_is_not_written_on(center: Center) -> None:
     assert center.info(subject)["dicom_metadata"] == block(file_id)
 
 
-def test_a_newer_version_that_comes_meanwhile_is_not_written_on(center: Center) -> None:
-    """The same, while the job is at its lookup."""
+def test_a_newer_version_that_comes_meanwhile_is_left_as_it_was(center: Center) -> None:
+    """The same, while the job is at its lookup: in the end the newer version tells of no job."""
     file_id = center.upload()
     center.sandbox.faults.add(Fault(service="lambda", kind="hold"))
     started = center.start(center.folder_of(file_id))
     assert center.sandbox.faults.wait_held()
     center.new_version(file_id)
-    newer = center.file(file_id)
     center.sandbox.faults.release()
     assert started.wait().code == 0
-    assert center.file(file_id) == newer
+    newer = center.file(file_id)
+    assert (newer["version"], newer["info"], newer["tags"]) == (2, {}, [])
     assert center.runs() == [f"PASS  {NAME} {file_id}#1"]
     assert only_event(center)[1]["file_version"] == 1
 
