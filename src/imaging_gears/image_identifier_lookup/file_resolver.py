@@ -80,17 +80,17 @@ def _first(upload: Upload, looked: Looked) -> Resolved:
         outcome = _read(each)
         if isinstance(outcome, Header):
             return _resolved(upload, each, outcome, looked)
-        looked.passed_over += 1
+        if each.name is None:
+            message = "The upload is neither a DICOM file nor a zip archive."
+            raise NotDicomError(message) if isinstance(outcome, NotDicomError) else outcome
         if not isinstance(outcome, NotDicomError):
             first_error = first_error or outcome
+        looked.passed_over += 1
         if len(skipped) < SKIPPED_NAMED:
             skipped.append(_as_skipped(each, outcome))
     if first_error is not None:
         raise first_error
-    if len(skipped) == 1 and skipped[0].name == "":
-        message = "The upload is neither a DICOM file nor a zip archive."
-    else:
-        message = f"The archive has no DICOM image among its {looked.passed_over} members."
+    message = f"The archive has no DICOM image among its {looked.passed_over} members."
     raise NotDicomError(message)
 
 
@@ -145,4 +145,4 @@ def _last_headers(upload: Upload) -> Iterator[Header]:
 
 
 def _as_skipped(each: Member | Skipped, error: InputFileError) -> Skipped:
-    return each if isinstance(each, Skipped) else Skipped(each.name or "", error.message)
+    return each if isinstance(each, Skipped) else Skipped(str(each.name), error.message)

@@ -22,7 +22,8 @@ def printable(text: str) -> str:
 
 
 def _lines(seen: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    yield "DICOM", seen["member"] or "the file itself"
+    read = any(seen["dicom_metadata"].values())
+    yield "DICOM", (seen["member"] or "the file itself") if read else "none"
     yield from _passed_over(seen)
     yield "transfer syntax", seen["transfer_syntax_uid"] or "not stated"
     for key, value in seen["dicom_metadata"].items():

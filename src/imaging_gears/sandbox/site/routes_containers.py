@@ -4,29 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+from imaging_gears.sandbox.site.addressed import CHANGED, container
 from imaging_gears.sandbox.site.errors import ApiError, bad_request
 from imaging_gears.sandbox.site.finders import select
 from imaging_gears.sandbox.site.hierarchy import LEVELS, PLURAL, SINGULAR
 from imaging_gears.sandbox.site.http import Context, Router
+from imaging_gears.sandbox.site.routes_jobs import enqueue
 
 Json = dict[str, Any]
 router = Router()
-CHANGED = {"modified": 1, "jobs_spawned": 0}
-
-
-def container(context: Context, key: str = "id", *, write: bool = False) -> Json:
-    """Return the container that the path names, if the key may read (or write) it.
-
-    Raises:
-        ApiError: 403, 404.
-    """
-    kind = context.params.get("kind", "containers")
-    wanted = None if kind == "containers" else SINGULAR.get(kind)
-    if wanted is None and kind != "containers":
-        raise ApiError(404, "No such route.")
-    doc = context.site.hierarchy.get(context.params[key], wanted)
-    (context.principal.need_write if write else context.principal.need_read)(doc)
-    return doc
 
 
 # -- who is asking ---------------------------------------------------------------------------
@@ -293,8 +279,6 @@ def tag_list(context: Context) -> list[str]:
 @router.route("POST", "/{kind}/{id}/analyses")
 def add_analysis(context: Context) -> object:
     """Make an analysis, and the job that fills it where the body has one."""
-    from imaging_gears.sandbox.site.routes_jobs import enqueue  # noqa: PLC0415 - it needs `container`
-
     parent = container(context, write=True)
     body = context.object()
     analysis = context.site.hierarchy.add("analysis", parent, str(body.get("label") or "analysis"))

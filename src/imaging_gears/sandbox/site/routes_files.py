@@ -11,16 +11,12 @@ from typing import TYPE_CHECKING, Any
 from werkzeug.formparser import MultiPartParser
 from werkzeug.http import parse_options_header
 
+from imaging_gears.sandbox.site.addressed import CHANGED, container
 from imaging_gears.sandbox.site.errors import ApiError, bad_request, not_found
 from imaging_gears.sandbox.site.files import Upload, check_hash, present
 from imaging_gears.sandbox.site.finders import matching, select
 from imaging_gears.sandbox.site.http import Context, Router
-from imaging_gears.sandbox.site.routes_containers import (
-    CHANGED,
-    container,
-    demand_reason,
-    tag_list,
-)
+from imaging_gears.sandbox.site.routes_containers import demand_reason, tag_list
 from imaging_gears.sandbox.wire import Reply
 
 if TYPE_CHECKING:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from imaging_gears.sandbox.site.addressed import CHANGED, container
 from imaging_gears.sandbox.site.errors import bad_request, not_found
 from imaging_gears.sandbox.site.finders import select
 from imaging_gears.sandbox.site.http import Context, Router
 from imaging_gears.sandbox.site.jobs import present
-from imaging_gears.sandbox.site.routes_containers import CHANGED, container
 from imaging_gears.sandbox.site.rules import new_rule
 from imaging_gears.sandbox.site.state import accepts
 from imaging_gears.sandbox.store import new_id, now
