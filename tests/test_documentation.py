@@ -50,11 +50,13 @@ def test_every_input_is_described() -> None:
     assert set(described) == set(manifest["inputs"])
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/image-identifier-lookup.md"])
+@pytest.mark.parametrize(
+    "page", ["README.md", "docs/image-identifier-lookup.md", "docs/security.md"]
+)
 def test_links_lead_somewhere(page: str) -> None:
     """Each relative link of the page is a file of the repository."""
     text = (REPOSITORY / page).read_text(encoding="utf-8")
-    links = [link for link in re.findall(r"\]\(([^)#]+)\)", text) if "://" not in link]
+    links = [link for link in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", text) if "://" not in link]
     folder = (REPOSITORY / page).parent
     assert [link for link in links if not (folder / link).exists()] == []
 
