@@ -287,7 +287,7 @@ class FlywheelSite:
             # of its own: nothing was written then.
             response = self._client.api_client.last_response.httpx_response
             _expect(not response.history)
-            _expect("html" not in response.headers.get("Content-Type", ""))
+            _expect(not response.content.lstrip().startswith(b"<"))
             return result
 
         return self._call(doing, checked, repeatable=repeatable)
