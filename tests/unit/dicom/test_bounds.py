@@ -165,26 +165,30 @@ TINY: dict[str, tuple[Callable[[], Iterator[bytes | int]], str]] = {
         "read",
     ),
     "members with long comments": (long_comments, "NotDicomError"),
-    "70,000 members, the last of them the image": (
+    "65,001 members, the last of them the image": (
         lambda: iter([packed_zip([(f"{n}", b"text") for n in range(65_000)] + [("x", dicom())])]),
         "read",
     ),
 }
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("case", TINY)
-def test_hostile_uploads_are_answered_within_the_bounds(case: str, tmp_path: Path) -> None:
-    """The outcome is the stated one, for less than 10 s of CPU and 40 MiB above the imports."""
-    build, outcome = TINY[case]
-    path = tmp_path / "upload"
+def write(case: str, folder: Path) -> Path:
+    """Write the upload of a case; a number in its parts is a size that the file is stretched to."""
+    path = folder / "upload"
     with path.open("wb") as stream:
-        for part in build():
+        for part in TINY[case][0]():
             if isinstance(part, int):
                 stream.truncate(part)
             else:
                 stream.write(part)
-    found = cost(path)
-    assert found["outcome"] == outcome
+    return path
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("case", TINY)
+def test_hostile_uploads_are_answered_within_the_bounds(case: str, tmp_path: Path) -> None:
+    """The outcome is the stated one, for less than 10 s of CPU and 40 MiB above the imports."""
+    found = cost(write(case, tmp_path))
+    assert found["outcome"] == TINY[case][1]
     assert found["cpu"] < 10
     assert found["memory"] < 40 * 1024
