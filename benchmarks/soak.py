@@ -174,6 +174,7 @@ def soak(rounds: int, jobs: int, copies: int, at_once: int) -> Tally:
                 for visit, _ in prepared:
                     examine(sandbox, visit, tally)
                 number += len(batch)
+                print(tally.text(), file=sys.stderr)
     return tally
 
 
