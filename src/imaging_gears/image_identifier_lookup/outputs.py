@@ -133,6 +133,8 @@ class QcLog:
         try:
             state = self.files.file(self._file_ids[name])
         except NotFoundError:
+            if any(file_id == self._file_ids[name] for file_id, _ in self._versions):
+                raise  # Flywheel has just shown or taken it: to upload again would not help
             del self._file_ids[name]  # deleted since the project was read
             return None
         return self._with_text(state)

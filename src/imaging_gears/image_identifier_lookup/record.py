@@ -158,7 +158,8 @@ class Recorder:
                 self._path = "fw://" + "/".join([*labels, self.file.name])
             except ImagingError as error:
                 log.warning("the file's path could not be read: %s", error.message)
-        return self._path
+                self._path = ""  # asked once: a key that was refused is not tried again
+        return self._path or None
 
     def _parents(self) -> list[tuple[str, str]]:
         order = ("group", "project", "subject", "session", "acquisition")

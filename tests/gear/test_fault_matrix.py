@@ -1,0 +1,38 @@
+"""Every external call of a run, failing in every way: how the job ends, and what is there then.
+
+A quarter of the cells runs here, every call and every way to fail among them;
+``python -m benchmarks.faults`` runs all.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.gear.fault_cells import CALLS, FAILURES, SAMPLE, Cell
+from tests.gear.fault_runs import flaws, run_cell, said
+from tests.gear.gear_helpers import Center
+from tools import reliability
+
+
+@pytest.mark.parametrize("cell", SAMPLE, ids=[cell.name for cell in SAMPLE])
+def test_a_failing_call_ends_the_job_as_the_table_says(center: Center, cell: Cell) -> None:
+    """Exit code, outputs and codes; few requests; a sentence that names the service."""
+    result = run_cell(center, cell)
+    assert result.end == cell.end, said(result.ended)
+    assert flaws(center, cell, result) == []
+
+
+def test_the_sample_holds_every_call_and_every_failure() -> None:
+    """Each call fails in four ways or more, one of them final; each way is met by five calls."""
+    for call in CALLS:
+        met = [cell.failure for cell in SAMPLE if cell.call == call]
+        assert len(met) >= 4
+        assert any(each.severity in ("refused", "missing", "conflict") for each in met)
+    for failure in FAILURES:
+        assert sum(cell.failure == failure for cell in SAMPLE) == 5
+
+
+def test_the_page_has_the_table_of_the_data() -> None:
+    """docs/reliability.md is what ``python -m tools.reliability`` writes."""
+    page = reliability.PAGE.read_text(encoding="utf-8")
+    assert reliability.page_with_table(page) == page
