@@ -42,6 +42,10 @@ bench: .venv/.stamp ## requests, bytes, CPU and memory of a run, against their b
 soak: .venv/.stamp ## many jobs of one visit at the same moment, round after round (ARGS='--rounds 20')
 	@$(BIN)/python -m benchmarks.soak $(ARGS)
 
+.PHONY: faults
+faults: .venv/.stamp ## every external call of a run, failing in every way
+	@$(BIN)/python -m benchmarks.faults $(ARGS)
+
 .PHONY: fuzz
 fuzz: .venv/.stamp ## damaged images and archives: nothing but the project's own errors (ARGS='1000000 1')
 	@$(BIN)/python -m tests.fuzz.mutate $(ARGS)
