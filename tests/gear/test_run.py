@@ -143,7 +143,7 @@ def test_a_first_run_writes_all_five_outputs(center: Center) -> None:
         "validated-timestamp": stamp,
         "data_identification": identity,
         "dicom_metadata": block(file_id),
-        GEAR: {"run": {"version": 1, "number": 1}, "event": note},
+        GEAR: {"run": {"version": 1, "number": 1, "event": note}, "event": note},
     }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -57,10 +58,12 @@ class Progress:
 
     Attributes:
         version: the version that the job was given.
+        read_at: when the file was read last, by the clock of `time.monotonic`.
         missing: the outputs that could not be written, and why.
     """
 
     version: int = 0
+    read_at: float = field(default_factory=time.monotonic)
     subject: SubjectState | None = None
     project: ProjectState | None = None
     known: Known | None = None

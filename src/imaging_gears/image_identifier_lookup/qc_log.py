@@ -9,7 +9,9 @@ B and N can hold something that N lacks, merges those, and has all that was ever
 
 from __future__ import annotations
 
+import itertools
 import json
+import math
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -25,6 +27,8 @@ _LINE = re.compile(
     + re.escape(GEAR.upper())
     + r" - (?P<state>PASS|FAIL)  .* (?P<file_id>\S+)#(?P<version>\d+)(?: run (?P<run>\d+))?"
 )
+SINCE = "log_version"
+"""In a note of an event: the version of the log that it came with."""
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
@@ -104,9 +108,9 @@ def merge(versions: Sequence[LogVersion]) -> Content:
     Entries of other gears are taken from the version that changed them last.
     """
     first, *later = versions
-    info, tags = dict(first.info), list(first.tags)
+    info, tags = dict(_with_since(first)), list(first.tags)
     for version in later:
-        info = _merge_info(first.info, info, version.info)
+        info = _merge_info(first.info, info, _with_since(version))
         tags += [each for each in version.tags if each not in tags]
     text = merge_texts([version.text for version in versions])
     return Content(text=text, info=info, tags=tuple(tags))
@@ -127,10 +131,11 @@ def with_entry(content: Content, entry: Entry, base: int) -> Content:
 
 
 def lacks_nothing(version: LogVersion, content: Content) -> bool:
-    """Return whether `version` holds all of `content` already, the base aside."""
+    """Return whether `version` holds all of `content` already, base and versions of notes aside."""
     return (
         merge_texts([version.text]) == content.text
-        and _without_base(version.info) == _without_base(content.info)
+        and _without_notes(version.info) == _without_notes(content.info)
+        and _without_since(version.info) == _without_since(content.info)
         and set(version.tags) == set(content.tags)
     )
 
@@ -241,14 +246,45 @@ def _merge_files(earlier: Mapping[str, Any], later: Mapping[str, Any]) -> dict[s
     for file_id, record in later.items():
         other = _block(merged.get(file_id))
         latest = record if _order(record) >= _order(other) else other
-        events = list(other.get("events", ()))
-        known = {note_identity(note) for note in events}
-        # The first note in the order of the log's versions is the one that every job goes by.
-        events += [
-            note for note in _block(record).get("events", ()) if note_identity(note) not in known
-        ]
+        events = _merge_notes(other.get("events", ()), record.get("events", ()))
         merged[file_id] = {**latest, "events": events}
     return merged
+
+
+def _merge_notes(*lists: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Return the notes of all lists; of two of one outcome the one that the log had first.
+
+    That is the one which every copy of a job goes by. A note without its version is a writer's own.
+    """
+    first: dict[tuple[object, ...], Mapping[str, Any]] = {}
+    for note in itertools.chain(*lists):
+        known = first.setdefault(note_identity(note), note)
+        if note.get(SINCE, math.inf) < known.get(SINCE, math.inf):
+            first[note_identity(note)] = note
+    return list(first.values())
+
+
+def _with_since(version: LogVersion) -> Mapping[str, Any]:
+    """Return a version's info in which each note says the version that it came with.
+
+    A writer can't know which version its upload will be; whoever reads it does.
+    """
+    files = {
+        file_id: {
+            **record,
+            "events": [{SINCE: version.number, **note} for note in record["events"]],
+        }
+        for file_id, record in _files(version.info).items()
+    }
+    block = _block(version.info.get(GEAR))
+    return {**version.info, GEAR: {**block, "files": files}} if files else version.info
+
+
+def _without_since(info: Mapping[str, Any]) -> list[object]:
+    return [
+        {**record, "events": [{**note, SINCE: None} for note in record["events"]]}
+        for _, record in sorted(_files(info).items())
+    ]
 
 
 def _order(record: Mapping[str, Any]) -> tuple[int, int]:
@@ -281,8 +317,8 @@ def _others(present: Mapping[str, Any], ours: Mapping[str, Any]) -> dict[str, An
     return {key: value for key, value in present.items() if key not in ours}
 
 
-def _without_base(info: Mapping[str, Any]) -> Mapping[str, Any]:
-    return {**info, GEAR: {**_block(info.get(GEAR)), "base": None}}
+def _without_notes(info: Mapping[str, Any]) -> Mapping[str, Any]:
+    return {**info, GEAR: None}
 
 
 def _modality_apart(name: str) -> tuple[str, str, str]:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from imaging_gears.errors import ImagingError
+from imaging_gears.errors import ImagingError, ServiceError
 from imaging_gears.image_identifier_lookup import GEAR, report
 from imaging_gears.image_identifier_lookup.config import Job
 from imaging_gears.image_identifier_lookup.joblog import log, step
@@ -17,7 +17,7 @@ from imaging_gears.model.event import EventNote
 from imaging_gears.model.findings import FILE_RECORD_NOT_WRITTEN, WarningKind
 from imaging_gears.ports import ContainerRef, FileState, Site
 
-FILE_RECORD = "file record"
+EVENT, FILE_RECORD = "event", "file record"
 IDENTIFICATION = "data_identification"
 
 
@@ -93,12 +93,13 @@ class Recorder:
 
     def _write(self, note: EventNote | None) -> bool:
         """Write from a read of this moment; return False where the file has a newer version now."""
+        data = self.data()  # asks for labels, so it comes before that moment
         fresh = self.site.file(self.file.file_id)
         if self.at.is_superseded_by(fresh):
             log.info("nothing is written on the file: its newer version has a job of its own")
             self._take_back(fresh)
             return False
-        self.site.set_file_info(fresh, self._info(fresh, note))
+        self.site.set_file_info(fresh, self._info(fresh, note, data))
         if self._visit_is_gone(fresh):
             self.site.delete_file_info(fresh, (IDENTIFICATION,))
         # The tags come last: they mark the record as finished.
@@ -126,18 +127,22 @@ class Recorder:
         known = self.at.context is not None or self.at.fails_job
         return not known and IDENTIFICATION in fresh.info
 
-    def _info(self, fresh: FileState, note: EventNote | None) -> dict[str, Any]:
+    def _info(
+        self, fresh: FileState, note: EventNote | None, data: tuple[dict[str, Any], ...]
+    ) -> dict[str, Any]:
         context, version = self.at.context, self.at.version
         notes = {key: value for key, value in notes_of(fresh).items() if key != "unwritten"}
         notes["run"] = {"version": version, "number": self.run}
         if note is not None:
             notes["event"] = report.note_block(note)
+            if EVENT not in self.at.missing:
+                notes["run"]["event"] = report.note_block(note)
         if self.owed:
             notes["unwritten"] = self.owed.block()
         return report.file_record(
             fresh.info.get("qc"),
             self.job.info(),
-            report.validation_block(self.at.state, self.data()),
+            report.validation_block(self.at.state, data),
             self.moment,
             identification=report.visit_block(context.visit, self.at.naccid) if context else None,
             metadata=report.metadata_block(context.metadata, fresh.file_id, version)
@@ -152,7 +157,8 @@ class Recorder:
         Only a run with findings asks for it: it takes a read for each container that the run itself
         had no need of.
         """
-        if self._path is None:
+        down = isinstance(self.at.error, ServiceError) and self.at.error.service == "Flywheel"
+        if self._path is None and not down:
             try:
                 labels = [self._label(type_, id_) for type_, id_ in self._parents()]
                 self._path = "fw://" + "/".join([*labels, self.file.name])

@@ -6,6 +6,7 @@ still can be, and noted in file.info, from which the next run of the file repair
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
@@ -17,14 +18,16 @@ from imaging_gears.image_identifier_lookup.joblog import log, step
 from imaging_gears.image_identifier_lookup.outputs import QcLog, announce
 from imaging_gears.image_identifier_lookup.progress import World, notes_of
 from imaging_gears.image_identifier_lookup.qc_log import Entry, noted_event
-from imaging_gears.image_identifier_lookup.record import FILE_RECORD, Recorder
+from imaging_gears.image_identifier_lookup.record import EVENT, FILE_RECORD, Recorder
 from imaging_gears.image_identifier_lookup.report import Submission
 from imaging_gears.image_identifier_lookup.unwritten import Unwritten, UnwrittenEvent
 from imaging_gears.model.event import EventNote
 from imaging_gears.model.findings import EVENT_NOT_CAPTURED, QC_LOG_NOT_WRITTEN
 from imaging_gears.ports import ProjectState
 
-QC_LOG, EVENT = "QC log", "event"
+FRESH_SECONDS = 5.0
+"""How old the read of the file may be that the event's note is written from."""
+QC_LOG = "QC log"
 EARLIER_LOG, EARLIER_EVENT = "QC log of an earlier run", "event of an earlier run"
 
 
@@ -112,12 +115,13 @@ class Reporter(Recorder):
         return report.parse_note(noted_event(info, entry.file_id, entry.event), note)
 
     def _is_announced(self, note: EventNote) -> bool:
-        """Return whether a finished run has written this event: its record came after the event.
+        """Return whether a finished run has written this event: its record names the event's key.
 
-        What that run could not write, it owes.
+        A note alone says no more than that a run was about to write.
         """
-        noted = notes_of(self.file).get("event") == report.note_block(note)
-        return self.run > 1 and noted and not self.owed.events
+        run = notes_of(self.file).get("run")
+        announced = run.get("event") if isinstance(run, Mapping) else None
+        return self.run > 1 and announced == report.note_block(note) and not self.owed.events
 
     def _announce(self, submission: Submission, note: EventNote) -> EventNote:
         """Announce this run's outcome; owed events of other outcomes are overtaken by it."""
@@ -155,6 +159,9 @@ class Reporter(Recorder):
         event must wait: a second one could not be told from it.
         """
         try:
+            if time.monotonic() - self.at.read_at > FRESH_SECONDS:
+                # A newer version, and its whole job, may have come since.
+                self.file, self.at.read_at = self.site.file(self.file.file_id), time.monotonic()
             if self.at.is_superseded_by(self.file):
                 raise ServiceError("Flywheel", "the event could not be noted on the file")
             notes, block = notes_of(self.file), report.note_block(note)

@@ -418,7 +418,18 @@ def test_the_first_note_of_an_outcome_is_the_one_that_counts() -> None:
     first = version(1, with_entry(Content(), entry("f1", event=NOTE), base=0))
     second = version(2, with_entry(Content(), entry("f1", event=later), base=0))
     content = with_entry(merge([first, second]), entry("f1", event=later), base=2)
-    assert noted_event(content.info, "f1", later) == NOTE
+    assert noted_event(content.info, "f1", later) == {**NOTE, "log_version": 1}
+
+
+def test_the_base_of_a_merge_does_not_turn_the_order_of_notes_around() -> None:
+    """Version 2 is of a writer that saw nothing of version 1; version 3 has merged both."""
+    later = {**NOTE, "timestamp": "t2"}
+    first = version(1, with_entry(Content(), entry("f1", event=NOTE), base=0))
+    second = version(2, with_entry(Content(), entry("f1", event=later), base=0))
+    third = version(3, with_entry(merge([first, second]), entry("f2"), base=2))
+    fourth = version(4, with_entry(merge([first, second]), entry("f3"), base=2))
+    content = with_entry(merge([second, third, fourth]), entry("f1", event=later), base=4)
+    assert noted_event(content.info, "f1", later) == {**NOTE, "log_version": 1}
 
 
 @pytest.mark.parametrize(
