@@ -264,6 +264,6 @@ SAMPLE = tuple(
     Cell(call, failure)
     for row, call in enumerate(CALLS)
     for column, failure in enumerate(FAILURES)
-    if (row + column) % 4 == 0
+    if (row + column) % 7 == 0
 )
-"""A quarter of the cells: each call, each failure, and of each call an answer that is final."""
+"""A seventh of the cells: each call, each failure, and of each call an answer that is final."""

@@ -1,6 +1,6 @@
 """Every external call of a run, failing in every way: how the job ends, and what is there then.
 
-A quarter of the cells runs here, every call and every way to fail among them;
+A seventh of the cells runs here, every call and every way to fail among them;
 ``python -m benchmarks.faults`` runs all.
 """
 
@@ -23,13 +23,11 @@ def test_a_failing_call_ends_the_job_as_the_table_says(center: Center, cell: Cel
 
 
 def test_the_sample_holds_every_call_and_every_failure() -> None:
-    """Each call fails in four ways or more, one of them final; each way is met by five calls."""
+    """Each call fails in two ways or more, and each way is met by two calls or more."""
     for call in CALLS:
-        met = [cell.failure for cell in SAMPLE if cell.call == call]
-        assert len(met) >= 4
-        assert any(each.severity in ("refused", "missing", "conflict") for each in met)
+        assert sum(cell.call == call for cell in SAMPLE) >= 2
     for failure in FAILURES:
-        assert sum(cell.failure == failure for cell in SAMPLE) == 5
+        assert sum(cell.failure == failure for cell in SAMPLE) >= 2
 
 
 def test_the_page_has_the_table_of_the_data() -> None:
