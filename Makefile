@@ -6,6 +6,9 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 # Wheels only: the build of a source distribution would fetch packages that no hash pins.
 INSTALL := $(PIP) install --quiet --require-hashes --only-binary :all:
 
+# One more than cores: some tests wait.
+WORKERS := --numprocesses=3 --dist=worksteal
+
 # Where a branch that no test takes is an error of its own (make test).
 FULLY_COVERED := src/imaging_gears/errors.py,src/imaging_gears/model/*,src/imaging_gears/dicom/*,$\
   src/imaging_gears/image_identifier_lookup/processor.py,$\
@@ -21,9 +24,14 @@ demo: .venv/.stamp ## watch the gear work on a local Flywheel site (ARGS=--json 
 	@$(BIN)/image-identifier-lookup demo $(ARGS)
 
 .PHONY: test
-test: .venv/.stamp ## run the tests with branch coverage (ARGS= goes to pytest)
-	@$(BIN)/python -m pytest --numprocesses=2 --dist=loadfile --cov --cov-report=term $(ARGS)
+test: .venv/.stamp ## run the tests with branch coverage, then the slow ones (with ARGS= pytest with these)
+ifdef ARGS
+	@$(BIN)/python -m pytest $(WORKERS) $(ARGS)
+else
+	@$(BIN)/python -m pytest $(WORKERS) -m 'not slow' --cov --cov-report=term
 	@$(BIN)/python -m coverage report --include='$(FULLY_COVERED)' --fail-under=100
+	@$(BIN)/python -m pytest $(WORKERS) -m slow
+endif
 
 .PHONY: check
 check: .venv/.stamp ## ruff, mypy, import rules, manifests, README commands

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import hypothesis
 import pytest
 
+from tests.load_once import load_once
+
 if TYPE_CHECKING:
     from imaging_gears.sandbox import Sandbox
 
@@ -16,6 +18,8 @@ hypothesis.settings.register_profile(
     "house", deadline=None, derandomize=True, max_examples=150, database=None
 )
 hypothesis.settings.load_profile("house")
+
+load_once()
 
 
 @pytest.fixture(scope="session")

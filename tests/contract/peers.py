@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 PROJECT_INFO = {"pipeline_adcid": 42}
 SUBJECT_INFO = {"kept": {"a": 1}}
 FILE_INFO = {"qc": {"form-checker": {"validation": {"state": "PASS"}}}, "theirs": [1, None]}
+_NUMBERS = itertools.count()
 
 
 class Arranged(Protocol):
@@ -86,9 +88,8 @@ class OnSandbox:
         self.tries = Tries("Flywheel", self.requests, self.waits.append)
         key = parse_site_key(sandbox.api_key, location="here")
         self.site: Site = FlywheelSite(key, self.tries)
-        number = len(sandbox.site.hierarchy.all("project"))
         state = sandbox.site
-        self.project = state.add_project(f"center-{number}", "ingest-dicom", PROJECT_INFO)
+        self.project = state.add_project(f"peer-{next(_NUMBERS)}", "ingest-dicom", PROJECT_INFO)
         self.subject = state.add_subject(self.project, "110001", SUBJECT_INFO)
         self.session = state.add_session(self.subject, "visit-1")
         self.acquisition = state.add_acquisition(self.session, "T1")

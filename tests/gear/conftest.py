@@ -15,11 +15,18 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture(scope="session")
-def gear_server() -> Iterator[GearServer]:
-    """The process of which runs are children."""
-    server = GearServer()
-    yield server
-    server.stop()
+def gear_servers() -> Iterator[dict[bool, GearServer]]:
+    """The processes of which runs are children: whether coverage looks at them -> process."""
+    servers = {measured: GearServer(measured=measured) for measured in (True, False)}
+    yield servers
+    for server in servers.values():
+        server.stop()
+
+
+@pytest.fixture
+def gear_server(request: pytest.FixtureRequest, gear_servers: dict[bool, GearServer]) -> GearServer:
+    """The process of which this test's runs are children."""
+    return gear_servers[request.node.get_closest_marker("no_cover") is None]
 
 
 @pytest.fixture
@@ -32,8 +39,8 @@ def make_center(
     """
     made: list[Center] = []
 
-    def make(label: str = "ingest-dicom") -> Center:
-        made.append(Center(sandbox, gear_server, tmp_path, label))
+    def make(label: str = "ingest-dicom", site: Sandbox = sandbox) -> Center:
+        made.append(Center(site, gear_server, tmp_path, label))
         return made[-1]
 
     yield make

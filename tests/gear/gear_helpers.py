@@ -169,16 +169,29 @@ class GearServer:
     """A process that has imported the gear and forks a child for each run.
 
     It has no thread and no connection of its own, so that a child finds what a new process would.
+
+    Attributes:
+        measured: whether coverage looks at its children, if it looks at this process.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, measured: bool = False) -> None:
+        self.measured = measured
         self._process = subprocess.Popen(
             [sys.executable, "-m", "tests.gear.gear_helpers"],
             cwd=REPOSITORY,
+            env=_unmeasured() | self.measuring(),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
         )
+
+    def measuring(self) -> dict[str, str]:
+        """Return the variables by which coverage looks at a process, if it is to."""
+        return {
+            name: value
+            for name, value in os.environ.items()
+            if self.measured and name.startswith("COVERAGE")
+        }
 
     def start(self, **order: object) -> int:
         """Fork a run; return its process id."""
@@ -206,6 +219,10 @@ class GearServer:
         return dict(json.loads(self._process.stdout.readline()))
 
 
+def _unmeasured() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE")}
+
+
 def serve() -> None:
     """Fork a run for each order on standard input, or wait for one; answer on standard output."""
     from imaging_gears.image_identifier_lookup import run  # noqa: PLC0415 - the server's alone
@@ -226,24 +243,17 @@ def serve() -> None:
 
 
 def _warm_up() -> None:
-    """Load what each run would load again: modules that are imported late, and botocore's models.
+    """Load what each run would load again: modules that are imported late, and what SDKs read.
 
     Sessions and clients are made by each run for itself, from its own variables.
     """
     import boto3  # noqa: PLC0415 - the server's alone, as all of these
-    import botocore.loaders  # noqa: PLC0415
     import httpx2  # noqa: PLC0415
 
+    from tests.load_once import load_once  # noqa: PLC0415
+
+    load_once()
     importlib.import_module("imaging_gears.image_identifier_lookup.file_resolver")
-    loader: Any = botocore.loaders.JSONFileLoader
-    read, files = loader.load_file, {}
-
-    def load_file(self: object, path: str) -> object:
-        if path not in files:
-            files[path] = read(self, path)
-        return files[path]
-
-    loader.load_file = load_file
     key = {"aws_access_key_id": "none", "aws_secret_access_key": "none"}
     for service in ("ssm", "lambda", "s3"):
         boto3.Session(region_name="us-east-1", **key).client(service)
@@ -485,10 +495,9 @@ class Center:
 
     def environ(self, folder: Path) -> dict[str, str]:
         """Return the variables of a job: what the platform sets, and where AWS is."""
-        measured = {key: text for key, text in os.environ.items() if key.startswith("COVERAGE")}
         here = {"FLYWHEEL": str(folder), "HOME": str(folder), "TMPDIR": str(folder / "tmp")}
         path = {"PATH": os.environ["PATH"]}
-        return {**measured, **self.sandbox.environ, **here, **path}
+        return {**self.server.measuring(), **self.sandbox.environ, **here, **path}
 
     # -- looking ------------------------------------------------------------------------------
 

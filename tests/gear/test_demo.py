@@ -222,7 +222,7 @@ def test_a_demo_that_is_ended_leaves_nothing(tmp_path: Path) -> None:
         stderr=subprocess.PIPE,
         env={**os.environ, "TMPDIR": str(tmp_path)},
     ) as process:
-        while not list(tmp_path.glob("demo-*")):
+        while not list(tmp_path.glob("demo-*/*")):
             assert process.poll() is None
             time.sleep(0.05)
         process.terminate()

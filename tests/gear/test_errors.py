@@ -31,6 +31,9 @@ from tests.gear.gear_helpers import (
 )
 from tests.unit.dicom.builders import DIRECTORY, EXPLICIT, body, meta, packed_zip
 
+# Lines that other tests go through as well, many times over.
+pytestmark = pytest.mark.no_cover
+
 OTHER = "NACC000777"
 ABSTRACT = {ImagingError, errors.InputFileError, errors.IdentityError}
 """Errors that only group others: nothing raises them."""

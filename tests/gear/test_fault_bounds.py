@@ -14,12 +14,16 @@ from tests.gear.fault_cells import CALLS, FAILURES, Cell
 from tests.gear.fault_runs import NO_PAUSES, SERVICES, fail_request, https, is_whole, run_cell
 from tests.gear.gear_helpers import Center
 
+# Lines that other tests go through as well, many times over.
+pytestmark = pytest.mark.no_cover
+
 OUTAGE_SECONDS = 90
 """How long a job may go on when one of its services is silent."""
 
 # --- Calls that nobody listed ---------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["403", "JSON of the wrong shape"])
 def test_whichever_request_fails_the_next_run_makes_all_good(
     make_center: Callable[[], Center], name: str

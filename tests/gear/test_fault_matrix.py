@@ -13,6 +13,9 @@ from tests.gear.fault_runs import flaws, run_cell, said
 from tests.gear.gear_helpers import Center
 from tools import reliability
 
+# Lines that other tests go through as well, many times over.
+pytestmark = pytest.mark.no_cover
+
 
 @pytest.mark.parametrize("cell", SAMPLE, ids=[cell.name for cell in SAMPLE])
 def test_a_failing_call_ends_the_job_as_the_table_says(center: Center, cell: Cell) -> None:

@@ -18,6 +18,9 @@ from imaging_gears.sandbox import Fault
 from tests.end_state import sorted_lines, timeless
 from tests.gear.gear_helpers import GEAR, NACCID, PTID, Center
 
+# Lines that other tests go through as well, many times over.
+pytestmark = pytest.mark.no_cover
+
 Json = Any
 FEWEST = 13
 """Requests of a first run: one each to SSM, Lambda and S3, the others to Flywheel."""

@@ -629,9 +629,19 @@ def plan_of(lines: list[str]) -> list[dict[str, Any]]:
     return list(json.loads(text))
 
 
+@pytest.fixture
+def small_site() -> Iterator[Sandbox]:
+    """A site of a test's own, small enough to be compared as a whole."""
+    with Sandbox.start(run_jobs=False) as started:
+        yield started
+
+
 @pytest.mark.parametrize("known", [True, False], ids=["PASS", "FAIL"])
-def test_a_dry_run_writes_nothing_and_says_what_it_would(center: Center, *, known: bool) -> None:
+def test_a_dry_run_writes_nothing_and_says_what_it_would(
+    small_site: Sandbox, make_center: Callable[..., Center], *, known: bool
+) -> None:
     """Site and bucket are as before; the plan has targets and shapes, and no value."""
+    center = make_center(site=small_site)
     if not known:
         center.sandbox.identifiers.remove("prod", center.adcid, PTID)
     subject = center.subject()

@@ -13,6 +13,8 @@ from dataclasses import dataclass, replace
 from functools import cache
 from itertools import permutations
 
+import pytest
+
 from imaging_gears.image_identifier_lookup.qc_log import (
     Content,
     Entry,
@@ -22,6 +24,9 @@ from imaging_gears.image_identifier_lookup.qc_log import (
     merge,
     with_entry,
 )
+
+# Lines that other tests go through as well, many times over.
+pytestmark = pytest.mark.no_cover
 
 VISIT = {
     "adcid": 42,
@@ -193,6 +198,7 @@ def reachable(
     return seen
 
 
+@pytest.mark.slow
 def test_no_order_of_three_writers_with_a_kill_each_loses_a_line() -> None:
     """When all writers have come to their end, the newest version holds all of their lines."""
     worlds = reachable(3, kills=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import io
 import json
 import re
@@ -119,7 +120,10 @@ class Aws:
             from moto.moto_server import werkzeug_app  # noqa: PLC0415 - see above
 
             make_app = werkzeug_app.create_backend_app
-            self._app = werkzeug_app.DomainDispatcherApplication(make_app)
+            app: Any = werkzeug_app.DomainDispatcherApplication(make_app)
+            # It would list moto's folders for every request.
+            app.get_backend_for_host = functools.cache(app.get_backend_for_host)
+            self._app = app
             for call in [*planted, *self._kept_calls()]:
                 self._forward(call)
         except Exception as error:  # noqa: BLE001 - handed to whoever calls next

@@ -33,6 +33,9 @@ from tests.unit.dicom.builders import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+# Lines that other tests go through as well, many times over.
+pytestmark = pytest.mark.no_cover
+
 PROGRAM = Path(__file__).with_name("measured.py")
 MIB = 2**20
 PRIVATE = 0x00090010

@@ -23,6 +23,9 @@ from tests.end_state import sorted_lines, timeless
 from tests.fakes import InMemoryRegistry, Interruptions
 from tests.unit.lookup.harness import LOG, NACCID, START, Center, Killed
 
+# Lines that other tests go through as well, many times over.
+pytestmark = pytest.mark.no_cover
+
 Json = Any
 OTHERS_LINE = b"2024-01-15 10:00:00 QC Status: FORM-CHECKER - PASS\n"
 OTHERS_INFO = {"qc": {"form-checker": {"validation": {"state": "PASS", "data": [], "cleared": []}}}}
