@@ -24,6 +24,7 @@ from tests.gear.gear_helpers import GEAR, Center, GearServer
 
 DELAYS = Fault(kind="delay", seconds=(0.0, 0.1), times=None)
 """Of every request: chance decides who comes between another's read and write."""
+JOB_SECONDS = 600
 ROUNDS_OF_A_SITE = 40
 """After so many rounds a new site is started: what the old one holds slows down who looks at it."""
 
@@ -87,7 +88,7 @@ def run_rounds(centers: Sequence[Center], jobs: int, copies: int, tally: Tally) 
 
 def soak(rounds: int, jobs: int, copies: int, at_once: int) -> Tally:
     """Run `rounds` visits, `at_once` of them at the same time; return what was found."""
-    tally, server = Tally(), GearServer()
+    tally, server = Tally(), GearServer(seconds=JOB_SECONDS)
     try:
         while tally.rounds < rounds:
             with Sandbox.start(run_jobs=False) as sandbox:

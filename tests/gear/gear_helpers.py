@@ -172,10 +172,11 @@ class GearServer:
 
     Attributes:
         measured: whether coverage looks at its children, if it looks at this process.
+        seconds: how long a run may take before it is killed.
     """
 
-    def __init__(self, *, measured: bool = False) -> None:
-        self.measured = measured
+    def __init__(self, *, measured: bool = False, seconds: float = SECONDS) -> None:
+        self.measured, self.seconds = measured, seconds
         self._process = subprocess.Popen(
             [sys.executable, "-m", "tests.gear.gear_helpers"],
             cwd=REPOSITORY,
@@ -199,7 +200,7 @@ class GearServer:
 
     def wait(self, pid: int) -> Json:
         """Return exit code and CPU seconds of a run; one that takes too long is killed."""
-        return self._ask({"wait": pid}, SECONDS, pid)
+        return self._ask({"wait": pid}, self.seconds, pid)
 
     def stop(self) -> None:
         """End the process."""
