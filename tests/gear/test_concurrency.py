@@ -182,10 +182,11 @@ def test_of_two_answers_for_a_subject_the_stored_one_stays(center: Center) -> No
     }
 
 
-def test_two_answers_stored_at_the_same_moment_are_one_after_the_next_runs(center: Center) -> None:
+def test_two_answers_stored_at_the_same_moment_end_as_a_conflict(center: Center) -> None:
     """Both jobs have read the subject before either writes it: Flywheel takes both writes.
 
-    It has no conditional write, so neither job can know; the later write stays.
+    It has no conditional write; the order of the QC log's versions says which came first. The other
+    one ends as a conflict, and the first one's NACCID stays whichever was written last.
     """
     subject = center.subject()
     file_ids = [center.upload(subject), center.upload(subject)]
@@ -197,14 +198,18 @@ def test_two_answers_stored_at_the_same_moment_are_one_after_the_next_runs(cente
         center.sandbox.identifiers.add("prod", center.adcid, PTID, OTHER_NACCID)
     faults.release()
     assert [run.wait().code for run in runs] == [0, 0]
+    verdicts = {file_id: center.verdict(file_id) for file_id in file_ids}
+    conflict = ("FAIL", ["naccid-conflict"], [FAILED])
+    assert sorted(verdicts.values()) == [conflict, ("PASS", [], [PASSED])]
+    [passed] = [file_id for file_id in file_ids if verdicts[file_id] != conflict]
     stored = center.info(subject)["naccid"]
-    assert stored in (NACCID, OTHER_NACCID)
-    for file_id in file_ids:
-        assert center.run(file_id).code == 0
-        assert center.verdict(file_id) == ("PASS", [], [PASSED])
-        assert center.file(file_id)["info"]["data_identification"]["naccid"] == stored
-    assert center.info(subject)["naccid"] == stored
+    assert stored == {file_ids[0]: NACCID, file_ids[1]: OTHER_NACCID}[passed]
+    assert center.file(passed)["info"]["data_identification"]["naccid"] == stored
     assert center.log()["info"]["visit"]["naccid"] == stored
+    assert center.log_verdict() == ("FAIL", ["naccid-conflict"])
+    assert {each["file_id"]: each["status"] for each in center.events().values()} == {
+        file_id: verdict[0] for file_id, verdict in verdicts.items()
+    }
 
 
 # --- For longer -----------------------------------------------------------------------------------

@@ -115,7 +115,8 @@ def test_a_first_run_writes_all_five_outputs(center: Center) -> None:
     assert log["text"] == LINE.format(
         stamp=stamp, state="PASS", name=NAME, file_id=file_id, version=1
     )
-    record = {"version": 1, "run": 1, "state": "PASS", "timestamp": stamp, "data": []}
+    record = {"version": 1, "run": 1, "state": "PASS", "timestamp": stamp}
+    record |= {"naccid": NACCID, "data": []}
     assert log["info"] == {
         "qc": {GEAR: {"validation": validation}},
         "visit": identity,

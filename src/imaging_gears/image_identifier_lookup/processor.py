@@ -125,10 +125,23 @@ def update_subject(
     return True
 
 
+def put_back(
+    store: SubjectStore, subject_id: str, field_name: str, naccid: str, first: str
+) -> None:
+    """Store `first` again where `naccid` has replaced it."""
+    if store.subject(subject_id).info.get(field_name) == naccid:
+        store.merge_subject_info(subject_id, {field_name: first})
+
+
+def conflict(stored: str, naccid: str, *, location: str) -> NaccidConflictError:
+    """Return what there is to say where `naccid` is not the NACCID at `location`."""
+    message = f"The NACCID in {location} is not the one of this participant."
+    return NaccidConflictError(message, location=location, value=stored, expected=naccid)
+
+
 def _agreeing(naccid: str, other: str | None, *, location: str) -> str:
     if other is not None and other != naccid:
-        message = f"The NACCID in {location} is not the one of this participant."
-        raise NaccidConflictError(message, location=location, value=other, expected=naccid)
+        raise conflict(other, naccid, location=location)
     return naccid
 
 

@@ -59,6 +59,7 @@ class Progress:
     Attributes:
         version: the version that the job was given.
         read_at: when the file was read last, by the clock of `time.monotonic`.
+        looked_up_at: when the subject was seen to have no NACCID, None where it has one.
         missing: the outputs that could not be written, and why.
     """
 
@@ -68,6 +69,7 @@ class Progress:
     project: ProjectState | None = None
     known: Known | None = None
     context: LookupContext | None = None
+    looked_up_at: dt.datetime | None = None
     naccid: str | None = field(default=None, repr=False)
     findings: tuple[Finding, ...] = ()
     error: ImagingError | None = None

@@ -91,6 +91,7 @@ class Entry:
             "run": self.run,
             "state": self.state,
             "timestamp": self.timestamp,
+            "naccid": self.visit["naccid"],
             "data": [dict(each) for each in self.data],
             "events": [] if self.event is None else [dict(self.event)],
         }
@@ -120,7 +121,12 @@ def with_entry(content: Content, entry: Entry, base: int) -> Content:
     """Return `content` with what `entry` has to say, as made from version `base`."""
     present = content.info
     files = _merge_files(_files(present), {entry.file_id: entry.record()})
-    naccid = entry.visit["naccid"] or _block(present.get("visit")).get("naccid")
+    known = (
+        entry.visit["naccid"],
+        _latest_naccid(files),
+        _block(present.get("visit")).get("naccid"),
+    )
+    naccid = next((each for each in known if each), None)
     info = {
         "qc": {**_block(present.get("qc")), GEAR: {"validation": _validation(files)}},
         "visit": {**entry.visit, "naccid": naccid},
@@ -148,6 +154,38 @@ def noted_event(
         if note_identity(_block(each)) == note_identity(note):
             return _block(each)
     return None
+
+
+def naccid_before(info: Mapping[str, Any], entry: Entry, since: str) -> str | None:
+    """Return another NACCID that another file of the visit came to the log with before `entry`.
+
+    Args:
+        info: of the log, with `entry` in it.
+        entry: as its job has written it.
+        since: what was written before that second, ``YYYY-MM-DD HH:MM:SS`` in UTC, does not count:
+            the job has seen what it left on the subject.
+    """
+    ours = _since_of(_block(_files(info).get(entry.file_id)), entry.version)
+    earlier = [
+        (_since_of(record, record["version"]), str(record["naccid"]))
+        for file_id, record in _files(info).items()
+        if file_id != entry.file_id
+        and record.get("naccid") not in (None, entry.visit["naccid"])
+        and str(record.get("timestamp")) >= since
+    ]
+    return min(((at, naccid) for at, naccid in earlier if at < ours), default=(0, None))[1]
+
+
+def _since_of(record: Mapping[str, Any], version: int) -> float:
+    """Return the version of the log with which the events of a file's version came first."""
+    notes = [note for note in record.get("events", ()) if note.get("file_version") == version]
+    return min((float(note.get(SINCE, math.inf)) for note in notes), default=math.inf)
+
+
+def _latest_naccid(files: Mapping[str, Any]) -> object:
+    named = [record for record in files.values() if record.get("naccid")]
+    latest = sorted(named, key=lambda record: str(record.get("timestamp")))
+    return latest[-1]["naccid"] if latest else None
 
 
 def find_name(names: Iterable[str], wanted: str) -> str | None:

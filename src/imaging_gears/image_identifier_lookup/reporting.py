@@ -9,15 +9,17 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any
 
 from imaging_gears.errors import ImagingError, NotFoundError, ServiceError
-from imaging_gears.image_identifier_lookup import GEAR, report
+from imaging_gears.image_identifier_lookup import GEAR, processor, report
 from imaging_gears.image_identifier_lookup.config import GearConfig
 from imaging_gears.image_identifier_lookup.extraction import LookupContext
 from imaging_gears.image_identifier_lookup.joblog import log, step
 from imaging_gears.image_identifier_lookup.outputs import QcLog, announce
 from imaging_gears.image_identifier_lookup.progress import World, notes_of
-from imaging_gears.image_identifier_lookup.qc_log import Entry, noted_event
+from imaging_gears.image_identifier_lookup.qc_log import Entry, naccid_before, noted_event
 from imaging_gears.image_identifier_lookup.record import EVENT, FILE_RECORD, Recorder
 from imaging_gears.image_identifier_lookup.report import Submission
 from imaging_gears.image_identifier_lookup.unwritten import Unwritten, UnwrittenEvent
@@ -29,6 +31,21 @@ FRESH_SECONDS = 5.0
 """How old the read of the file may be that the event's note is written from."""
 QC_LOG = "QC log"
 EARLIER_LOG, EARLIER_EVENT = "QC log of an earlier run", "event of an earlier run"
+
+
+@dataclass(frozen=True, slots=True)
+class Logged:
+    """What was written to the QC log.
+
+    Attributes:
+        note: by which the event of `submission` is to be announced.
+        info: the log's info then, empty where it could not be written.
+    """
+
+    entry: Entry
+    submission: Submission | None
+    note: EventNote | None
+    info: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
 
 @dataclass(slots=True)
@@ -51,19 +68,17 @@ class Reporter(Recorder):
         if self.at.context is None or self.at.project is None:
             self.record()
             return
-        submission = note = None
-        if not self.at.fails_job:
-            submission = self._submission(self.at.context, self.at.project)
-            note = self._first_note(submission)
-        entry = self._entry(self.at.context, note)
-        note = self._write_log(entry, note)
-        if submission is not None and note is not None:
+        logged = self._write_log(self.at.context, self.at.project)
+        if self._gives_way(logged, self.at.project):
+            logged = self._write_log(self.at.context, self.at.project)
+        note = logged.note
+        if logged.submission is not None and note is not None:
             if self._is_announced(note):
                 log.info("event: announced by an earlier run")
             else:
-                note = self._announce(submission, note)
+                note = self._announce(logged.submission, note)
         self.record(note)
-        self._amend_log(entry)
+        self._amend_log(logged.entry)
 
     def _repair(self) -> None:
         """Write what earlier runs of the file could not; what fails again stays owed."""
@@ -90,29 +105,51 @@ class Reporter(Recorder):
         key = report.event_key(environment, owed.submission, self.moment)
         return replace(owed.note, key=key, timestamp=self.moment, attempt=owed.note.attempt + 1)
 
-    def _write_log(self, entry: Entry, note: EventNote | None) -> EventNote | None:
-        """Write the log; return the note by which the event is to be announced.
+    def _write_log(self, context: LookupContext, project: ProjectState) -> Logged:
+        """Write the verdict to the log; return what was written.
 
         The log's versions have an order that all jobs see alike, so the first note in it is the one
         that every copy of this job goes by.
         """
-        noted: list[EventNote | None] = []
-        if not self.done(QC_LOG, lambda: noted.append(self._log_write(entry)), QC_LOG_NOT_WRITTEN):
+        submission = note = None
+        if not self.at.fails_job:
+            submission = self._submission(context, project)
+            note = self._first_note(submission)
+        entry = self._entry(context, note)
+        infos: list[Mapping[str, Any]] = []
+        if not self.done(QC_LOG, lambda: infos.append(self._log_write(entry)), QC_LOG_NOT_WRITTEN):
             self._owe(entries=(*self.owed.entries, entry))
-            return note
-        self.at.written.append(QC_LOG)
-        return next((each for each in noted if each is not None), note)
+            return Logged(entry, submission, note)
+        self.at.written += [] if QC_LOG in self.at.written else [QC_LOG]
+        return Logged(entry, submission, _note_in(infos[0], entry, note) or note, infos[0])
 
-    def _log_write(self, entry: Entry) -> EventNote | None:
+    def _log_write(self, entry: Entry) -> Mapping[str, Any]:
         if self.logs is None:
             message = "The project could not be read."
             raise NotFoundError(message)
-        info = self.logs.write(entry.log_name, entry).info
-        if entry.event is None:
-            return None
-        note = EventNote(entry.event["key"], self.moment, entry.version, entry.state)
-        note = replace(note, attempt=entry.event.get("attempt", 0))
-        return report.parse_note(noted_event(info, entry.file_id, entry.event), note)
+        return self.logs.write(entry.log_name, entry).info
+
+    def _gives_way(self, logged: Logged, project: ProjectState) -> bool:
+        """Return whether another job of the visit, which came first, was given another NACCID.
+
+        Both had read the subject before either wrote it, and Flywheel takes both writes. Which came
+        first is said by the order of the log's versions, which both see alike: that one's NACCID is
+        put back, and this job ends as a conflict (contract outputs.md, 3).
+        """
+        at, naccid = self.at, self.at.naccid
+        if at.subject is None or at.looked_up_at is None or naccid is None:
+            return False
+        since = report.utc_seconds(at.looked_up_at)
+        first = naccid_before(logged.info, logged.entry, since)
+        if first is None:
+            return False
+        field_name, subject_id = self.config.naccid_field_name, at.subject.id
+        write = partial(processor.put_back, self.site, subject_id, field_name, naccid, first)
+        self.done("subject, as the other job left it", write)
+        at.fail(processor.conflict(first, naccid, location="subject.info"))
+        at.naccid = None
+        log.error("%s: another job of %s was given another one", at.findings[-1].code, project.id)
+        return True
 
     def _is_announced(self, note: EventNote) -> bool:
         """Return whether a finished run has written this event: its record names the event's key.
@@ -220,3 +257,10 @@ class Reporter(Recorder):
             event=None if note is None else report.note_block(note),
             visit=report.visit_block(context.visit, self.at.naccid),
         )
+
+
+def _note_in(info: Mapping[str, Any], entry: Entry, note: EventNote | None) -> EventNote | None:
+    """Return the note by which the log has the event that `note` announces."""
+    if entry.event is None or note is None:
+        return None
+    return report.parse_note(noted_event(info, entry.file_id, entry.event), note)

@@ -134,13 +134,15 @@ class Center:
         job: Job | None = None,
         **config: object,
     ) -> Outcome:
-        """Run the gear on a file, or do another job than the platform's."""
+        """Run the gear on a file, or do another job than the platform's, each a minute later."""
+        moment = self.moment
+        self.moment += dt.timedelta(minutes=1)
         world = World(
             site=site or self.site,
             identifiers=self.registry,
             events=events or self.events,
             resolve=self.resolve,
-            now=self._now,
+            now=lambda: moment,
             pause=self.pauses.append,
         )
         gear_config = parse_config({**CONFIG, **config})
@@ -153,11 +155,6 @@ class Center:
         if isinstance(header, ImagingError):
             raise header
         return header
-
-    def _now(self) -> dt.datetime:
-        now = self.moment
-        self.moment += dt.timedelta(minutes=1)
-        return now
 
     # -- what has come of it ------------------------------------------------------------------
 

@@ -14,6 +14,7 @@ from imaging_gears.image_identifier_lookup.processor import (
     identify,
     next_step,
     parse_stored,
+    put_back,
     subject_update,
     update_subject,
     warnings_of,
@@ -245,3 +246,16 @@ def test_the_subject_is_read_again_before_it_is_written() -> None:
     with pytest.raises(errors.NaccidConflictError):
         run(OTHER)
     assert site.info(subject)["nid"] == NACCID
+
+
+@pytest.mark.parametrize(
+    ("stored", "left"),
+    [("NACC000002", "NACC000001"), ("NACC000001", "NACC000001"), ("NACC000003", "NACC000003")],
+)
+def test_only_what_this_job_has_written_is_put_back(stored: str, left: str) -> None:
+    """A third NACCID is somebody else's and stays, and so do all other keys."""
+    site = InMemorySite()
+    project = site.add("project", "ingest-dicom")
+    subject = site.add("subject", "110001", project, info={"naccid": stored, "kept": 1})
+    put_back(site, subject, "naccid", "NACC000002", "NACC000001")
+    assert site.subject(subject).info == {"naccid": left, "kept": 1}

@@ -20,6 +20,7 @@ from imaging_gears.image_identifier_lookup.qc_log import (
     lacks_nothing,
     merge,
     merge_texts,
+    naccid_before,
     noted_event,
     with_entry,
 )
@@ -154,6 +155,60 @@ def test_a_naccid_that_is_known_is_not_unlearned() -> None:
     content = with_entry(content, failed("f2", visit=unknown), base=1)
     assert content.info["visit"] == VISIT
     assert with_entry(Content(), failed(visit=unknown), base=0).info["visit"] == unknown
+
+
+def test_a_failed_run_leaves_the_visit_the_naccid_of_the_others() -> None:
+    """The latest that a file of the visit was given stands there, not one that was taken back."""
+    content = with_entry(Content(), entry("f1"), base=0)
+    given = {**VISIT, "naccid": OTHER_NACCID}
+    content = with_entry(content, entry("f2", visit=given, timestamp="2024-03-15 14:02:12"), base=1)
+    assert content.info["visit"]["naccid"] == OTHER_NACCID
+    content = with_entry(content, failed("f2", visit={**VISIT, "naccid": None}), base=2)
+    assert content.info["visit"]["naccid"] == VISIT["naccid"]
+
+
+OTHER_NACCID = "NACC000043"
+NOTE_OF = {"timestamp": "2024-03-15T14:02:11+00:00", "file_version": 1, "status": "PASS"}
+
+
+def two_answers(first: Entry, second: Entry) -> Content:
+    """Return a log to which the jobs of two files came in this order."""
+    base = version(1, with_entry(Content(), first, base=0))
+    return with_entry(merge([base]), second, base=1)
+
+
+def answered(file_id: str, naccid: str, **more: Any) -> Entry:  # noqa: ANN401
+    """Return the entry of a file whose job was given that NACCID."""
+    event = {**NOTE_OF, "key": f"prod/log-submit-20240315-140211-42-x-{file_id}-2024-01-15.json"}
+    return entry(file_id, visit={**VISIT, "naccid": naccid}, event=event, **more)
+
+
+def test_of_two_answers_the_one_that_came_to_the_log_first_is_before_the_other() -> None:
+    """Only the second of them is told of another."""
+    first, second = answered("f1", "NACC000001"), answered("f2", "NACC000002")
+    info = two_answers(first, second).info
+    assert naccid_before(info, second, "2024-03-15 14:02:11") == "NACC000001"
+    both = [version(1, with_entry(Content(), first, base=0))]
+    both.append(version(2, with_entry(Content(), second, base=0)))
+    merged = with_entry(merge(both), second, base=2).info
+    assert naccid_before(merged, second, "2024-03-15 14:02:11") == "NACC000001"
+    assert naccid_before(merged, first, "2024-03-15 14:02:11") is None
+
+
+@pytest.mark.parametrize(
+    ("first", "since"),
+    [
+        (answered("f1", "NACC000002"), "2024-03-15 14:02:11"),
+        (answered("f1", "NACC000001"), "2024-03-15 14:02:12"),
+        (failed("f1", visit={**VISIT, "naccid": None}), "2024-03-15 14:02:11"),
+        (answered("f2", "NACC000001", run=1), "2024-03-15 14:02:11"),
+    ],
+    ids=["the same answer", "seen on the subject", "no answer", "its own earlier run"],
+)
+def test_what_is_no_other_answer_of_this_moment_does_not_count(first: Entry, since: str) -> None:
+    """The NACCID of a visit may be corrected by hand later on."""
+    second = answered("f2", "NACC000002", run=2)
+    assert naccid_before(two_answers(first, second).info, second, since) is None
 
 
 FOREIGN_INFO = {
