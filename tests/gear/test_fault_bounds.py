@@ -10,7 +10,7 @@ import pytest
 from imaging_gears.adapters import aws, flywheel, identifiers, s3, ssm, tries
 from imaging_gears.image_identifier_lookup import outputs, run
 from imaging_gears.sandbox import Fault
-from tests.gear.fault_cells import CALLS, FAILURES, Cell
+from tests.gear.fault_cells import CALLS, FAILURES, Cell, Failure
 from tests.gear.fault_runs import NO_PAUSES, SERVICES, fail_request, https, is_whole, run_cell
 from tests.gear.gear_helpers import Center
 
@@ -24,12 +24,11 @@ OUTAGE_SECONDS = 90
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["403", "JSON of the wrong shape"])
+@pytest.mark.parametrize("failure", FAILURES, ids=[failure.name for failure in FAILURES])
 def test_whichever_request_fails_the_next_run_makes_all_good(
-    make_center: Callable[[], Center], name: str
+    make_center: Callable[[], Center], failure: Failure
 ) -> None:
     """The first, second, third, ... request of any service, until a run comes through untouched."""
-    failure = next(each for each in FAILURES if each.name == name)
     met, number = True, 0
     while met:
         center = make_center()

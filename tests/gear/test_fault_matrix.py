@@ -1,14 +1,14 @@
 """Every external call of a run, failing in every way: how the job ends, and what is there then.
 
-A seventh of the cells runs here, every call and every way to fail among them;
-``python -m benchmarks.faults`` runs all.
+A seventh of the cells, every call and every way to fail among them, is not marked as slow.
+``python -m benchmarks.faults`` runs all of them by themselves.
 """
 
 from __future__ import annotations
 
 import pytest
 
-from tests.gear.fault_cells import CALLS, FAILURES, SAMPLE, Cell
+from tests.gear.fault_cells import CALLS, CELLS, FAILURES, SAMPLE, Cell
 from tests.gear.fault_runs import flaws, run_cell, said
 from tests.gear.gear_helpers import Center
 from tools import reliability
@@ -17,7 +17,13 @@ from tools import reliability
 pytestmark = pytest.mark.no_cover
 
 
-@pytest.mark.parametrize("cell", SAMPLE, ids=[cell.name for cell in SAMPLE])
+def marked(cell: Cell) -> pytest.ParameterSet:
+    """Return a cell as a parameter; those outside of the sample take most of a minute together."""
+    marks = [] if cell in SAMPLE else [pytest.mark.slow]
+    return pytest.param(cell, id=cell.name, marks=marks)
+
+
+@pytest.mark.parametrize("cell", [marked(cell) for cell in CELLS])
 def test_a_failing_call_ends_the_job_as_the_table_says(center: Center, cell: Cell) -> None:
     """Exit code, outputs and codes; few requests; a sentence that names the service."""
     result = run_cell(center, cell)
