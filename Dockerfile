@@ -32,7 +32,11 @@ RUN rm -rf /usr/local/bin/pip* /usr/local/lib/python3*/ensurepip \
       /usr/lib/python3*/ensurepip /usr/share/python-wheels \
  && useradd --uid 1000 --user-group --no-create-home --home-dir /flywheel/v0 gear \
  && mkdir -p /flywheel/v0/input \
- && install -d -o gear -g gear /flywheel/v0/output /flywheel/v0/work
+ && install -d -o gear -g gear /flywheel/v0/output /flywheel/v0/work \
+ # Nothing for everybody to write to but /tmp, and no program (su, mount, passwd, ...) that runs with
+ # more rights than its caller.
+ && find / -xdev \( -type d -o -type f \) -perm -o+w ! -path /tmp -exec chmod o-w {} + \
+ && find / -xdev -type f -perm /6000 -exec chmod ug-s {} +
 COPY --from=build /opt/venv /opt/venv
 COPY manifest.json /flywheel/v0/manifest.json
 # For `docker run` and fw-beta; a site takes both from the manifest (environment, command).

@@ -56,7 +56,7 @@ faults: .venv/.stamp ## every external call of a run, failing in every way
 
 .PHONY: fuzz
 fuzz: .venv/.stamp ## damaged images and archives: nothing but the project's own errors (ARGS='1000000 1')
-	@$(BIN)/python -m tests.fuzz.mutate $(ARGS)
+	@$(BIN)/python -m tests.fuzz.run $(ARGS)
 
 LOCK := .venv-lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
   --only-binary :all: --no-emit-index-url --no-annotate --custom-compile-command "make lock"

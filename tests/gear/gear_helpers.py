@@ -54,6 +54,7 @@ QUICK: Mapping[str, object] = {
 """Pauses between tries that a run leaves out, where waiting is not the point."""
 TAGS = {
     "SpecificCharacterSet": (0x00080005, "CS"),
+    "SOPInstanceUID": (0x00080018, "UI"),
     "StudyDate": (0x00080020, "DA"),
     "SeriesDate": (0x00080021, "DA"),
     "Modality": (0x00080060, "CS"),
@@ -62,6 +63,7 @@ TAGS = {
     "ManufacturerModelName": (0x00081090, "LO"),
     "PatientName": (0x00100010, "PN"),
     "PatientID": (0x00100020, "LO"),
+    "PatientBirthDate": (0x00100030, "DA"),
     "MagneticFieldStrength": (0x00180087, "DS"),
     "StudyInstanceUID": (0x0020000D, "UI"),
     "SeriesInstanceUID": (0x0020000E, "UI"),
@@ -70,8 +72,10 @@ TAGS = {
 }
 """Tag and VR of what an `image` can be given (PS3.6, chapter 6)."""
 VALUES: Mapping[str, str] = {
+    "SOPInstanceUID": "1.2.840.99.7713.1.5.9",
     "PatientName": "Quixote^Zelda",
     "PatientID": PTID,
+    "PatientBirthDate": "19470309",
     "StudyInstanceUID": "1.2.840.99.7713.1",
     "SeriesInstanceUID": "1.2.840.99.7713.1.5",
 }
@@ -97,6 +101,8 @@ MARKS: Mapping[str, str] = {
     "NACCID of dev": TEST_ID,
     "PatientName": "Quixote^Zelda",
     "family name": "Quixote",
+    "given name": "Zelda",
+    "PatientBirthDate": "19470309",
     "StudyDate": "20240115",
     "StudyDate, ISO": "2024-01-15",
     "SeriesDate": "20240116",

@@ -8,18 +8,24 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Callable, Mapping
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import pytest
 
 from imaging_gears.sandbox import Fault
+from tests.gear.fault_cells import CELLS, Cell
+from tests.gear.fault_runs import run_cell, said
 from tests.gear.gear_helpers import (
     BUCKET,
     GEAR,
     INPUT,
     MARKS,
+    MODULE,
     NACCID,
     NAME,
     PTID,
@@ -39,6 +45,10 @@ pytestmark = pytest.mark.no_cover
 
 ONE_OF_EACH = {case.error: case for case in CASES}.values()
 """The last case of each class of error; test_errors looks through all of them without debug."""
+
+
+UNGIVEN = {"birth date, ISO": "1947-03-09"}
+"""A form of a mark that no run is given, but might make; looked for beside `Center.marks`."""
 
 
 def printed(ended: Ended) -> str:
@@ -76,6 +86,28 @@ def test_a_plan_names_nobody(center: Center) -> None:
     ended = center.run(center.upload(), dry_run=True, debug=True)
     assert "the plan: [" in ended.out
     assert leaks(printed(ended), center.marks) == []
+
+
+class Talkative(Center):
+    """A center whose jobs run with debug."""
+
+    __slots__ = ()
+
+    def folder_of(self, file_id: str, version: int | None = None, **config: object) -> Path:
+        """Return the folder of a job with debug."""
+        return super().folder_of(file_id, version, **{**config, "debug": True})
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("cell", CELLS, ids=[cell.name for cell in CELLS])
+def test_no_fault_names_anybody_with_debug(center: Center, tmp_path: Path, cell: Cell) -> None:
+    """The job ends as without debug; test_fault_matrix looks through all of them without."""
+    talkative = Talkative(center.sandbox, center.server, tmp_path / "debug")
+    result = run_cell(talkative, cell)
+    assert result.end == cell.end, said(result.ended)
+    assert " DEBUG " in result.ended.out
+    assert leaks(printed(result.ended), {**talkative.marks, **UNGIVEN}) == []
+    assert result.ended.left_behind == []
 
 
 # --- Services that repeat what they were told -----------------------------------------------------
@@ -149,6 +181,55 @@ def test_the_https_transport_s_key_is_not_told(center: Center) -> None:
     assert leaks(printed(ended), {**center.marks, "told": "SECRET-7731"}) == []
 
 
+# --- What others on the machine see ---------------------------------------------------------------
+
+
+def read_now(path: Path) -> str:
+    """Return the content of a file under /proc; nothing where its process or thread has ended."""
+    try:
+        return path.read_bytes().replace(b"\0", b" ").decode(errors="replace")
+    except OSError:
+        return ""
+
+
+def family(pid: int) -> Iterator[Path]:
+    """Yield the folders under /proc of a process, its children and all below them."""
+    yield Path(f"/proc/{pid}")
+    for children in Path("/proc").glob(f"{pid}/task/*/children"):
+        for child in read_now(children).split():
+            yield from family(int(child))
+
+
+def seen_by_ps(pid: int) -> str:
+    """Return what ps shows of a process and those below it: command lines and threads' names."""
+    return "\n".join(
+        read_now(path)
+        for process in family(pid)
+        for path in (process / "cmdline", *process.glob("task/*/comm"))
+    )
+
+
+@pytest.mark.parametrize("debug", [False, True], ids=["", "debug"])
+def test_ps_shows_nobody(center: Center, *, debug: bool) -> None:
+    """The true command, looked at while each of its requests is held in turn."""
+    prefix = center.parameters(url="{identifiers_url}", key="{identifiers_key}")
+    folder = center.folder_of(center.upload(), debug=debug, apikey_path_prefix=prefix)
+    faults, looked = center.sandbox.faults, set()
+    faults.add(Fault(kind="hold", times=None))
+    started = center.start(folder, exec_=True)
+    assert isinstance(started.process, subprocess.Popen)
+    while started.process.poll() is None:
+        if not faults.wait_held(timeout=0.1):
+            continue
+        held, shown = faults.held(), seen_by_ps(started.process.pid)
+        assert leaks(shown, {**center.marks, **UNGIVEN}) == []
+        if MODULE in shown:  # it is not about to end
+            looked.update(service for service, _ in held)
+        faults.release()
+    assert started.wait().code == 0
+    assert looked == {"flywheel", "ssm", "s3", "identifiers"}
+
+
 # --- What is written ------------------------------------------------------------------------------
 
 
@@ -184,6 +265,22 @@ def test_a_leak_in_a_log_line_is_found(center: Center) -> None:
     center.ended.clear()  # or the fixture would find it, too
 
 
+def test_a_leak_on_a_command_line_is_found() -> None:
+    """That of a child, which has it from a variable: a variable itself is nothing that ps shows."""
+    child = f"""{sys.executable} -c 'print("ready", flush=True); input()' $PLANTED"""
+    with subprocess.Popen(
+        ["sh", "-c", f"{child}; exit"],
+        env={"PLANTED": PTID},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"ready\n"
+        shown = seen_by_ps(process.pid)
+        process.communicate(b"\n")
+    assert leaks(shown, MARKS) == ["PTID"]
+
+
 ENCODINGS: Mapping[str, Callable[[str], str]] = {
     "as it is": str,
     "lower case": str.lower,
@@ -205,7 +302,7 @@ def test_every_mark_is_found_in_every_encoding(
     center: Center, encode: Callable[[str], str]
 ) -> None:
     """In the middle of a line that is otherwise a run's own."""
-    for name, mark in {**center.marks, **MORE}.items():
+    for name, mark in {**center.marks, **MORE, **UNGIVEN}.items():
         line = f"2026-11-20 07:02:00,085 INFO    file {encode(mark)}: version 1 (0.00 s)"
         assert name in leaks(line, {name: mark})
 

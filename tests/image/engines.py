@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 Completed = subprocess.CompletedProcess[str]
+CONTAINERS_CONF = Path(__file__).with_name("containers.conf")
+WITHOUT_RIGHTS = (
+    *("--read-only", "--tmpfs", "/tmp", "--cap-drop", "ALL"),
+    *("--security-opt", "no-new-privileges"),
+)
+"""What a careful site gives the engine; a mount of work/ or output/ stays writable."""
 
 
 def _volumes(mounts: Mapping[Path, str]) -> list[str]:
@@ -18,13 +25,20 @@ def _variables(environ: Mapping[str, str]) -> list[str]:
     return [word for name, value in environ.items() for word in ("-e", f"{name}={value}")]
 
 
-def _call(*command: str) -> Completed:
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
+def _call(*command: str, environ: Mapping[str, str] | None = None) -> Completed:
+    return subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+        env={**os.environ, **(environ or {})},
+    )
 
 
 @dataclass(frozen=True)
 class Docker:
-    """The ordinary engine; containers share the network of the machine."""
+    """The ordinary engine; containers share the network of the machine, and get no rights."""
 
     base: str = "python:3.12-slim"
 
@@ -44,13 +58,17 @@ class Docker:
             environ: variables on top of those of the image.
         """
         entry = ["--entrypoint", command[0]] if command else []
-        options = ["--rm", "--network", "host", *_volumes(mounts or {}), *_variables(environ or {})]
-        return _call("docker", "run", *options, *entry, image, *command[1:])
+        given = [*_volumes(mounts or {}), *_variables(environ or {})]
+        options = ["--rm", "--network", "host", *WITHOUT_RIGHTS, *given, *entry]
+        return _call("docker", "run", *options, image, *command[1:])
 
 
 @dataclass(frozen=True)
 class ContainerTool:
-    """The script that builds and runs images without an engine."""
+    """The script that builds and runs images without an engine.
+
+    It has no option for a read-only root: what the user may write to is found by looking.
+    """
 
     program: str
     base: str = "gear-base"
@@ -65,7 +83,8 @@ class ContainerTool:
         """Run as `Docker.run` does."""
         options = [*_volumes(mounts or {}), *_variables(environ or {})]
         words = ["--", *command] if command else []
-        return _call(self.program, "run", image, *options, *words)
+        rights = {"CONTAINERS_CONF": str(CONTAINERS_CONF)}
+        return _call(self.program, "run", image, *options, *words, environ=rights)
 
 
 Engine = Docker | ContainerTool

@@ -35,6 +35,10 @@ BUCKET = "nacc-event-logs"
 SUBJECT = "alpha-center/ingest-dicom/110001"
 ACQUISITION = f"{SUBJECT}/visit-1/T1"
 UPLOAD = "T1.dicom.zip"
+FOLDER = "/flywheel/v0"
+PROBE = Path(__file__).with_name("probe.py")
+# A Debian with Python has far more: fewer means that the search has not seen the image.
+FEWEST_PATHS = 5000
 # MiB that the image may add to its base.
 SIZE_BOUND = 180
 
@@ -72,6 +76,13 @@ def succeeded(done: Completed) -> Completed:
     return done
 
 
+def folder_for_anybody(path: Path) -> Path:
+    """Make a folder that a site mounts: it may be anybody's, and the gear's user must get in."""
+    path.mkdir()
+    path.chmod(0o777)
+    return path
+
+
 def real_series() -> bytes:
     """Return a zip of two real MR images, their PatientID replaced by a PTID of the seed."""
     packed = io.BytesIO()
@@ -103,11 +114,37 @@ def check_contents(image: Image) -> str:
     return "no pip, no tests, no sandbox; compiled"
 
 
+def probed(image: Image) -> dict[str, Any]:
+    """Return what `tests.image.probe` finds, with output/ and work/ mounted as a site does."""
+    inside = "/tmp/probe.py"
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        mounts = {PROBE: inside}
+        for piece in ("output", "work"):
+            mounts[folder_for_anybody(folder / piece)] = f"{FOLDER}/{piece}"
+        printed = image.output("python", inside, mounts=mounts)
+    found: dict[str, Any] = json.loads(printed)
+    assert found["seen"] > FEWEST_PATHS, f"it has seen {found['seen']} paths only"
+    return found
+
+
+def check_rights(image: Image) -> str:
+    """The user has no capability, and no program of the image could give it one."""
+    found = probed(image)
+    sets = ("CapInh", "CapPrm", "CapEff", "CapAmb")
+    held = {name: found["status"][name] for name in sets if int(found["status"][name], 16)}
+    assert not held, held
+    ids = found["status"]["Uid"].split() + found["status"]["Gid"].split()
+    assert "0" not in ids, ids
+    assert not found["programs"], found["programs"]
+    return "no capability, no program with more rights than its caller"
+
+
 def check_writable(image: Image) -> str:
-    """The gear's user can change output/ and work/, and nothing else of the gear."""
-    found = set(image.output("find", "/opt", "/flywheel", "-writable", "!", "-type", "l").split())
-    assert found == {"/flywheel/v0/output", "/flywheel/v0/work"}, found
-    return "output/ and work/ only"
+    """The user can change /tmp, output/ and work/, and nothing else of the whole file system."""
+    found = set(probed(image)["writable"]) - {"/tmp/probe.py"}
+    assert found == {"/tmp", f"{FOLDER}/output", f"{FOLDER}/work"}, found
+    return "/tmp, output/ and work/ only"
 
 
 def check_size(image: Image) -> str:
@@ -147,7 +184,7 @@ class Job:
     def mounts(self) -> dict[Path, str]:
         """Each piece of the gear directory, where fw-beta mounts it."""
         pieces = ("config.json", "manifest.json", "input", "output", "work")
-        return {self.folder / piece: f"/flywheel/v0/{piece}" for piece in pieces}
+        return {self.folder / piece: f"{FOLDER}/{piece}" for piece in pieces}
 
 
 def job_config(sandbox: Sandbox, acquisition: str, file: dict[str, Any]) -> dict[str, Any]:
@@ -186,11 +223,9 @@ def job_on_a_site() -> Iterator[Job]:
         acquisition: str = sandbox.site.lookup(ACQUISITION)["_id"]
         data = real_series()
         file = sandbox.site.upload(acquisition, UPLOAD, data, type="dicom")
-        for piece in ("input/input_file", "output", "work"):
-            (folder / piece).mkdir(parents=True)
+        (folder / "input" / "input_file").mkdir(parents=True)
         for piece in ("output", "work"):
-            # The engine of a site may own the folders as anybody; the gear's user must get in.
-            (folder / piece).chmod(0o777)
+            folder_for_anybody(folder / piece)
         (folder / "input" / "input_file" / UPLOAD).write_bytes(data)
         (folder / "manifest.json").write_text(json.dumps(MANIFEST), encoding="utf-8")
         config = job_config(sandbox, acquisition, file)
@@ -261,6 +296,7 @@ def main() -> None:
     image = Image(engine, options.image)
     report("user", lambda: check_user(image))
     report("contents", lambda: check_contents(image))
+    report("rights", lambda: check_rights(image))
     report("writable", lambda: check_writable(image))
     report("size", lambda: check_size(image))
     report("inspect", lambda: check_inspect(image))

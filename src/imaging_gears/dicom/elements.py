@@ -33,6 +33,7 @@ DELIMITER_GROUP: Final = 0xFFFE
 
 _SHORT: Final = {True: Struct("<HH2sH"), False: Struct(">HH2sH")}
 _PLAIN: Final = {True: Struct("<HHL"), False: Struct(">HHL")}
+_TAG: Final = {True: Struct("<HH"), False: Struct(">HH")}
 _LENGTH: Final = {True: Struct("<L"), False: Struct(">L")}
 # PS3.5 7.1.1 and A.4: sequences, unknown ones among them, and encapsulated pixel data.
 _MAY_BE_UNDEFINED: Final = frozenset({b"", b"SQ", b"UN", b"OB", b"OW"})
@@ -89,6 +90,15 @@ def parse_element(head: bytes, encoding: Encoding, stream: BoundedStream) -> Ele
             "The DICOM header has a value of undefined length whose VR does not allow that."
         )
     return Element(tag, vr, length)
+
+
+def peek_tag(stream: BoundedStream, distance: int, encoding: Encoding) -> int | None:
+    """Return the tag that begins `distance` bytes from here, None where the stream ends before."""
+    field = stream.peek(distance + _TAG[encoding.little].size)[distance:]
+    if len(field) < _TAG[encoding.little].size:
+        return None
+    group, number = _TAG[encoding.little].unpack(field)
+    return int(group << 16 | number)
 
 
 def skip_value(stream: BoundedStream, element: Element, encoding: Encoding) -> None:

@@ -23,6 +23,7 @@ from imaging_gears.dicom.elements import (
     DELIMITER_GROUP,
     UNDEFINED_LENGTH,
     Element,
+    peek_tag,
     read_element,
     skip_value,
 )
@@ -64,6 +65,9 @@ UNDECODABLE: Final = "undecodable-characters"
 
 MEDIA_STORAGE_DIRECTORY: Final = "1.2.840.10008.1.3.10"
 _DIRECTORY_GROUP: Final = 0x0004
+# Of commands (PS3.7 E.1) and of the meta information: met in a data set, they are what is left of
+# meta information whose middle is damaged.
+_NEVER_IN_DATA_SETS: Final = frozenset({0x0000, META_GROUP})
 _PIXEL_DATA: Final = 0x7FE00010
 _TRANSFER_SYNTAX_UID: Final = 0x00020010
 _MEDIA_STORAGE_SOP_CLASS_UID: Final = 0x00020002
@@ -208,7 +212,7 @@ def _scan(
     while (element := read_element(source, encoding)) is not None:
         _check_place(element, last)
         if element.tag > stop:
-            _check_end(source, element)
+            _check_end(source, element, encoding)
             return raw
         if element.tag in wanted:
             raw[element.tag] = _value_field(source, element, wanted[element.tag])
@@ -231,22 +235,28 @@ def _check_place(element: Element, last: int) -> None:
     """
     if element.group == _DIRECTORY_GROUP:
         raise _directory()
+    if element.group in _NEVER_IN_DATA_SETS:
+        raise HeaderError("The meta information of the DICOM is damaged: it ends too early.")
     if element.tag <= last:
-        raise HeaderError(
-            "The elements of the DICOM header are not in ascending order of their tags."
-        )
+        raise _not_ascending()
     if element.group == DELIMITER_GROUP:
         raise HeaderError("The DICOM header has an item or a delimiter outside of a sequence.")
 
 
-def _check_end(source: BoundedStream, element: Element) -> None:
-    """Refuse to end at something that only looks like an element.
+def _check_end(source: BoundedStream, element: Element, encoding: Encoding) -> None:
+    """Refuse to end at something that only looks like an element behind all that is asked for.
 
-    A wrong length before it leads to the middle of other data. What is read there as a tag is
-    mostly high enough to end at, but its length is mostly beyond the end. Pixels may be cut off.
+    Damage to a length leads to the middle of other data: what is read there as a tag is mostly high
+    enough to end at, but its length is mostly beyond the end. Damage to a tag makes one too high,
+    and leaves the lower ones behind it, where they can't stand (PS3.5 7.1).
     """
-    if element.length != UNDEFINED_LENGTH and element.tag != _PIXEL_DATA:
-        source.require(element.length)
+    if element.length == UNDEFINED_LENGTH or element.tag == _PIXEL_DATA:  # pixels may be cut off
+        return
+    source.require(element.length)
+    if element.length <= MAX_VALUE_LENGTH:
+        follower = peek_tag(source, element.length, encoding)
+        if follower is not None and follower <= element.tag:
+            raise _not_ascending()
 
 
 def _value_field(source: BoundedStream, element: Element, attribute: Attribute) -> bytes:
@@ -281,6 +291,10 @@ def _convert(
 def _sop_class_uid(raw: Mapping[int, bytes]) -> str | None:
     values, _ = texts(SOP_CLASS_UID, raw.get(SOP_CLASS_UID.tag, b""), ())
     return values[0] if values else None
+
+
+def _not_ascending() -> HeaderError:
+    return HeaderError("The elements of the DICOM header are not in ascending order of their tags.")
 
 
 def _directory() -> NotDicomError:
