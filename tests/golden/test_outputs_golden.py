@@ -6,6 +6,7 @@ event's note, which the contract names.
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -87,7 +88,7 @@ def test_strict_event() -> None:
     """It stops before naccid."""
     center = Center()
     file_id = center.upload(center.subject(naccid=NACCID), "T1.dicom.zip")
-    center._now()
+    center.moment += dt.timedelta(minutes=1)
     center.run(file_id, event_fields="strict")
     ((key, body),) = center.events.stored.items()
     assert f"{key}\n".encode() == golden("event_key.txt")

@@ -137,3 +137,40 @@ def test_the_logs_info_keeps_the_order_of_the_contract(center: Center) -> None:
     """First qc, then visit, then what the gear needs for itself."""
     center.run(center.upload(center.subject()))
     assert list(center.log_file().info) == ["qc", "visit", GEAR]
+
+
+def test_of_two_answers_at_once_the_first_in_the_log_stays(center: Center) -> None:
+    """The other job runs between this one's last look at the subject and its write.
+
+    This one then finds it in the log, puts its NACCID back and ends as a conflict.
+    """
+    subject = center.subject()
+    late, early = center.upload(subject, name="a.zip"), center.upload(subject, name="b.zip")
+    known = center.registry.known
+
+    def another_answer() -> None:
+        center.registry.known = dict.fromkeys(known, "NACC000043")
+        assert center.run(early).state == "PASS"
+
+    center.site.on.add("merge_subject_info", another_answer)
+    outcome = center.run(late)
+    assert (outcome.state, outcome.codes) == ("FAIL", ("naccid-conflict",))
+    assert center.site.subject(subject).info["naccid"] == "NACC000043"
+    log = center.log_file()
+    assert log.info["visit"]["naccid"] == "NACC000043"
+    assert log.info["qc"][GEAR]["validation"]["state"] == "FAIL"
+    assert {each["file_id"]: each["status"] for each in center.bodies()} == {
+        late: "FAIL",
+        early: "PASS",
+    }
+
+
+def test_a_naccid_corrected_by_hand_is_no_conflict(center: Center) -> None:
+    """The subject's was removed, and the registry gives another one: the log's old one is past."""
+    subject = center.subject()
+    center.run(center.upload(subject, name="a.zip"))
+    center.registry.known = dict.fromkeys(center.registry.known, "NACC000043")
+    center.site.change_info(subject, naccid="")
+    assert center.run(center.upload(subject, name="b.zip")).state == "PASS"
+    assert center.site.subject(subject).info["naccid"] == "NACC000043"
+    assert center.log_file().info["visit"]["naccid"] == "NACC000043"
