@@ -12,10 +12,12 @@ COPY requirements/gear.txt requirements/build.txt requirements/
 RUN /opt/build/bin/pip install --require-hashes --only-binary :all: -r requirements/build.txt \
  && /opt/build/bin/pip --python /opt/venv/bin/python install --require-hashes --only-binary :all: \
       -r requirements/gear.txt
-# botocore describes some 400 services, the gear speaks to these. Tests of packages go too.
+# botocore describes some 400 services, the gears speak to these. Tests of packages go too, and the
+# images that pydicom brings along for them.
 RUN cd /opt/venv/lib/python3*/site-packages \
  && find botocore/data -mindepth 1 -maxdepth 1 -type d \
       ! -name lambda ! -name s3 ! -name ssm ! -name sts -exec rm -r {} + \
+ && rm -r pydicom/data/test_files \
  && find . -type d \( -name tests -o -name test \) -prune -exec rm -r {} +
 COPY pyproject.toml README.md LICENSE ./
 COPY src src
@@ -39,7 +41,10 @@ RUN rm -rf /usr/local/bin/pip* /usr/local/lib/python3*/ensurepip \
  && find / -xdev -type f -perm /6000 -exec chmod ug-s {} +
 COPY --from=build /opt/venv /opt/venv
 COPY manifest.json /flywheel/v0/manifest.json
-# For `docker run` and fw-beta; a site takes both from the manifest (environment, command).
+# Of the other gears: each finds its own by its name where the platform supplies none.
+COPY gears /flywheel/v0/gears
+# For `docker run` and fw-beta; a site takes both from the manifest (environment, command), and so
+# starts the gear whose manifest it is.
 ENV PATH=/opt/venv/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
     FLYWHEEL=/flywheel/v0 \
     PYTHONDONTWRITEBYTECODE=1 \

@@ -13,15 +13,21 @@ WORKERS := --numprocesses=3 --dist=worksteal
 FULLY_COVERED := src/imaging_gears/errors.py,src/imaging_gears/model/*,src/imaging_gears/dicom/*,$\
   src/imaging_gears/image_identifier_lookup/processor.py,$\
   src/imaging_gears/image_identifier_lookup/extraction.py,$\
-  src/imaging_gears/image_identifier_lookup/report.py
+  src/imaging_gears/image_identifier_lookup/report.py,$\
+  src/imaging_gears/dicom_send/main.py,src/imaging_gears/dicom_send/report.py,$\
+  src/imaging_gears/gear/job.py,src/imaging_gears/gear/qc.py
 
 .PHONY: help
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: demo
 demo: .venv/.stamp ## watch the gear work on a local Flywheel site (ARGS=--json for a program)
 	@$(BIN)/image-identifier-lookup demo $(ARGS)
+
+.PHONY: demo-send
+demo-send: .venv/.stamp ## watch dicom-send send a session to a DICOM server (needs DCMTK's storescp)
+	@$(BIN)/python -m imaging_gears.dicom_send.cli demo
 
 .PHONY: test
 test: .venv/.stamp ## run the tests with branch coverage, then the slow ones (with ARGS= pytest with these)
@@ -46,6 +52,10 @@ check: .venv/.stamp ## ruff, mypy, import rules, manifests, README commands
 bench: .venv/.stamp ## requests, bytes, CPU and memory of a run, against their bounds
 	@$(BIN)/python -m benchmarks.run $(ARGS)
 
+.PHONY: bench-send
+bench-send: .venv/.stamp ## dicom-send's speed and memory, against DCMTK's storescu on this machine
+	@$(BIN)/python -m benchmarks.send $(ARGS)
+
 .PHONY: soak
 soak: .venv/.stamp ## many jobs of one visit at the same moment, round after round (ARGS='--rounds 20')
 	@$(BIN)/python -m benchmarks.soak $(ARGS)
@@ -66,7 +76,7 @@ lock: ## resolve requirements/*.txt anew (needs a package index; the other targe
 	$(PYTHON) -m venv .venv-lock
 	.venv-lock/bin/python -m pip install --quiet --disable-pip-version-check uv
 	$(LOCK) --upgrade --extra dev --output-file requirements/dev.txt pyproject.toml requirements/build.in
-	$(LOCK) --constraint requirements/dev.txt --output-file requirements/gear.txt pyproject.toml
+	$(LOCK) --constraint requirements/dev.txt --extra send --output-file requirements/gear.txt pyproject.toml
 	$(LOCK) --constraint requirements/dev.txt --output-file requirements/build.txt requirements/build.in
 	rm -rf .venv-lock
 

@@ -7,13 +7,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-Relation = Literal["==", "<=", "<"]
+Relation = Literal["==", "<=", "<", ">="]
 _HOLDS: dict[Relation, Callable[[float, float], bool]] = {
     "==": operator.eq,
     "<=": operator.le,
     "<": operator.lt,
+    ">=": operator.ge,
 }
-_WORDS: dict[Relation, str] = {"==": "exactly", "<=": "at most", "<": "under"}
+_WORDS: dict[Relation, str] = {"==": "exactly", "<=": "at most", "<": "under", ">=": "at least"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

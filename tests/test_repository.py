@@ -63,8 +63,9 @@ def test_the_manifest_names_the_image_of_its_version() -> None:
 
 
 def test_manifests_are_valid() -> None:
-    """What `make check` says of the manifest."""
-    assert validate_manifest.problems(str(REPOSITORY / "manifest.json")) == []
+    """What `make check` says of the manifests."""
+    for path in (REPOSITORY / "manifest.json", *REPOSITORY.glob("gears/*/manifest.json")):
+        assert validate_manifest.problems(str(path)) == []
 
 
 def test_a_manifest_with_a_fault_is_refused(tmp_path: Path) -> None:

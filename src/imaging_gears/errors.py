@@ -8,6 +8,10 @@
     + SiteKeyError                the gear's Flywheel key is none, or belongs to another site
     + AdcidError                  the project says no center
     + NotFoundError               what the job was given is not there (any more)
+    + NothingToSendError          no DICOM file where the gear was started
+    + TlsFilesError               a TLS input is missing, or is none
+    + CertificateError            the DICOM server's certificate, or ours, was refused
+    + AssociationRejectedError    the DICOM server does not want an association with us
   x InputFileError              - this file can't be used
     + NotDicomError               no DICOM, neither the file nor anything in it
     + ArchiveError                an archive that can't be opened
@@ -19,6 +23,7 @@
     + IdentifierNotFoundError     the registry answered: no such participant
     + NaccidInvalidError          a NACCID that is none, or is of the other mode
     + NaccidConflictError         two NACCIDs for one subject
+  x DeliveryError               - not every image arrived at the DICOM server
   x ServiceError                - a service did not answer; safe to run again
   x UnexpectedError             - the gear met what it was not written for
 
@@ -140,6 +145,53 @@ class NotFoundError(ConfigError):
     remedy = "Check that it still exists and that the configuration names it correctly."
 
 
+class NothingToSendError(ConfigError):
+    """No DICOM file where the gear was started."""
+
+    code = "nothing-to-send"
+    cause = "No file was given, and no file of type dicom lies below the container of the job."
+    remedy = "Run the gear on a session, acquisition or subject with DICOM files, or give it one."
+
+
+class TlsFilesError(ConfigError):
+    """A TLS input is missing, or is none."""
+
+    code = "tls-files-invalid"
+    cause = (
+        "tls_enabled is set, and the input key, cert or add_cert_file is missing, can't be read, or"
+        " is no key or certificate; or key and cert do not belong together."
+    )
+    remedy = (
+        "Give unencrypted PEM files as inputs: the private key, its certificate, the server's CA."
+    )
+
+
+class CertificateError(ConfigError):
+    """The DICOM server's certificate, or ours, was refused."""
+
+    code = "certificate-refused"
+    cause = (
+        "The DICOM server's certificate is expired, for another host, or not signed by a CA that is"
+        " trusted; or the server refused the gear's own certificate; or they have no TLS version in"
+        " common."
+    )
+    remedy = (
+        "Give the server's CA as add_cert_file; ask the server's administrator to trust the CA of"
+        " the gear's certificate."
+    )
+
+
+class AssociationRejectedError(ConfigError):
+    """The DICOM server does not want an association with us."""
+
+    code = "association-rejected"
+    cause = "The DICOM server rejected the association (PS3.8 9.3.4): most often an AE title."
+    remedy = (
+        "Check called_ae and calling_ae; ask the server's administrator to let the gear's AE title"
+        " and host in."
+    )
+
+
 class InputFileError(ImagingError):
     """This file can't be used."""
 
@@ -250,6 +302,18 @@ class NaccidConflictError(IdentityError):
         " not the same. The stored one was left as it is."
     )
     remedy = "Ask NACC which one is right before anything is changed."
+
+
+class DeliveryError(ImagingError):
+    """Not every image arrived at the DICOM server."""
+
+    code = "images-not-sent"
+    disposition = "fail-job"
+    cause = (
+        "At least one image was refused by the server, or is damaged, cut short or not DICOM as the"
+        " standard has it. All others were sent."
+    )
+    remedy = "Look into the report: the file ending in _instances.csv has a reason for each image."
 
 
 class ServiceError(ImagingError):

@@ -7,8 +7,9 @@ there).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from imaging_gears.model.participant import Mode, ParticipantKey
@@ -128,6 +129,84 @@ class FileRecords(Protocol):
         """Remove tags; no effect where the file has them not."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """A container, and what it lies in: containers with their labels from the project down."""
+
+    group: str
+    containers: tuple[tuple[ContainerRef, str], ...] = field(repr=False)
+
+    @property
+    def container(self) -> ContainerRef:
+        """The container itself."""
+        return self.containers[-1][0]
+
+    def id(self, type_: str) -> str | None:
+        """Return the id of the container of that type on the way down, None where there is none."""
+        return next((ref.id for ref, _ in self.containers if ref.type == type_), None)
+
+    def label(self, type_: str) -> str | None:
+        """Return the label of the container of that type on the way down."""
+        return next((label for ref, label in self.containers if ref.type == type_), None)
+
+    def below(self, container: ContainerRef, label: str) -> Place:
+        """Return the place of a container in this one."""
+        return Place(group=self.group, containers=(*self.containers, (container, label)))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredFile:
+    """A version of a file that lies in Flywheel; its info and tags are not known."""
+
+    file_id: str
+    version: int
+    name: str = field(repr=False)
+    place: Place = field(repr=False)
+    size: int | None = None
+
+    @property
+    def path(self) -> str:
+        """``<group>/<project>/<subject>/<session>/<acquisition>/files/<name>``, by labels."""
+        labels = [label for _, label in self.place.containers]
+        return "/".join([self.place.group, *labels, "files", self.name])
+
+
+class NamedFiles(Protocol):
+    """Who needs it: a job that says the name of its input and not its id."""
+
+    def named_file(self, container: ContainerRef, name: str) -> FileState | None:
+        """Return the file of that name in a container, None where there is none."""
+
+
+class DicomFiles(Protocol):
+    """Who needs it: dicom-send, to see what there is, and to have it here."""
+
+    def file(self, file_id: str) -> FileState:
+        """Return the newest version of a file."""
+
+    def place(self, container: ContainerRef) -> Place:
+        """Return where a container lies; an analysis counts as the container that it is of."""
+
+    def dicom_files(self, place: Place) -> tuple[StoredFile, ...]:
+        """Return every file of type ``dicom`` in a subject, session or acquisition, or below it."""
+
+    def download(self, file: StoredFile, path: Path, *, seconds: float) -> None:
+        """Write a file's content to `path`, whole or not at all.
+
+        Args:
+            file: which, and which version.
+            path: is not there yet.
+            seconds: how long a server that answers 5xx is asked again.
+        """
+
+
+class Attachments(Protocol):
+    """Who needs it: the report of dicom-send."""
+
+    def attach(self, container: ContainerRef, name: str, content: bytes) -> None:
+        """Upload a file to a container."""
+
+
 class Site(Hierarchy, SubjectStore, ProjectFiles, FileRecords, Protocol):
     """A Flywheel site, in all its uses."""
 
@@ -147,4 +226,141 @@ class IdentifierRepository(Protocol):
 
         Raises:
             IdentifierNotFoundError: the registry answered: no such participant.
+        """
+
+
+class Sendable(Protocol):
+    """One DICOM instance that can be sent: its identity, and its data set in pieces."""
+
+    @property
+    def number(self) -> int:
+        """Return its index in the upload, from 0."""
+
+    @property
+    def sop_class_uid(self) -> str:
+        """Return what it is an instance of."""
+
+    @property
+    def sop_instance_uid(self) -> str:
+        """Return which instance it is."""
+
+    @property
+    def transfer_syntax_uid(self) -> str:
+        """Return how its data set is encoded."""
+
+    @property
+    def length(self) -> int:
+        """Return the length of its data set in bytes."""
+
+    def chunks(self) -> Iterator[bytes | memoryview]:
+        """Return the data set in pieces; each call begins anew.
+
+        A memoryview is only good until the next piece is asked for.
+
+        Raises:
+            ImagingError: the source can't be read any more.
+        """
+
+
+Convert = Callable[[Sendable, str], Sendable]
+"""Gives an uncompressed instance in another uncompressed transfer syntax."""
+SyntaxPair = tuple[str, str]
+"""SOP class UID and transfer syntax UID: what a presentation context is proposed for."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Peer:
+    """A DICOM server, and who is talking to it. AE titles have 1 to 16 characters."""
+
+    host: str
+    port: int
+    called_ae: str
+    calling_ae: str
+
+
+TlsProfile = Literal["BCP 195", "BCP 195 non-downgrading", "BCP 195 modified"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TlsFiles:
+    """The PEM files of a TLS client, and how strict it is.
+
+    Attributes:
+        ca: trusted in addition to the certificate authorities of the system.
+        require_peer_cert: verify chain and host name of the server's certificate.
+    """
+
+    key: Path
+    cert: Path
+    ca: Path | None = None
+    profile: TlsProfile = "BCP 195"
+    require_peer_cert: bool = True
+
+
+Outcome = Literal["sent", "warning", "failed"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sent:
+    """What became of one instance.
+
+    Attributes:
+        number: that of the `Sendable`.
+        outcome: ``warning`` is stored too; the server has a remark.
+        status: of the C-STORE response, None where there was none.
+        reason: one phrase; empty where it was sent.
+        transfer_syntax_uid: as sent, where that is another than its own.
+    """
+
+    number: int
+    outcome: Outcome
+    status: int | None = None
+    reason: str = ""
+    transfer_syntax_uid: str | None = None
+
+
+class DicomServer(Protocol):
+    """Who needs it: dicom-send.
+
+    A refusal for good is an `AssociationRejectedError` or a `CertificateError`.
+    """
+
+    @property
+    def given_up(self) -> str | None:
+        """Return why nothing is tried any more, None while the server is worth trying."""
+
+    def echo(self) -> None:
+        """Verify that the server answers (C-ECHO).
+
+        Raises:
+            AssociationRejectedError: it does not want us.
+            CertificateError: one side does not trust the other's certificate.
+            ServiceError: it does not answer.
+        """
+
+    def offers(self, pairs: Collection[SyntaxPair]) -> Mapping[SyntaxPair, str | None]:
+        """Return for each pair None if such instances would be accepted, else why not.
+
+        An uncompressed pair counts as accepted where another uncompressed syntax is.
+
+        Raises:
+            AssociationRejectedError: the server does not want us.
+            CertificateError: one side does not trust the other's certificate.
+            ServiceError: it does not answer.
+        """
+
+    def send(self, items: Sequence[Sendable], convert: Convert) -> Generator[Sent]:
+        """Send instances; return exactly one `Sent` for each, in the order they finish in.
+
+        Raises nothing about the server: what could not be sent is ``failed`` and says why. Closing
+        the iterator ends all associations.
+        """
+
+    def stored(self, items: Sequence[Sendable]) -> frozenset[str] | None:
+        """Return which SOP instance UIDs of `items` the server has; None: it offers no C-FIND.
+
+        Raises:
+            AssociationRejectedError: the server does not want us.
+            CertificateError: one side does not trust the other's certificate.
+            ServiceError: it does not answer, or the query failed.
         """

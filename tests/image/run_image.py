@@ -169,6 +169,14 @@ def check_inspect(image: Image) -> str:
     return "reads a DICOM zip"
 
 
+def check_send(image: Image) -> str:
+    """The image serves the other gear, too: it starts, and misses its job."""
+    done = image.engine.run(image.name, ("python", "-m", "imaging_gears.dicom_send.run"), None)
+    assert done.returncode == 1, done.stderr
+    assert "There is no /flywheel/v0/config.json" in done.stdout, done.stdout
+    return "starts"
+
+
 # --- What it does ---------------------------------------------------------------------------------
 
 
@@ -300,6 +308,7 @@ def main() -> None:
     report("writable", lambda: check_writable(image))
     report("size", lambda: check_size(image))
     report("inspect", lambda: check_inspect(image))
+    report("dicom-send", lambda: check_send(image))
     with job_on_a_site() as job:
         report("entry point", lambda: check_entry_point(image, job))
         report("manifest command", lambda: check_manifest_command(image, job))

@@ -13,6 +13,7 @@ DISPOSITIONS = {
     errors.InputFileError: "fail-file",
     errors.IdentityError: "fail-file",
     errors.ConfigError: "fail-job",
+    errors.DeliveryError: "fail-job",
     errors.ServiceError: "fail-job",
     errors.UnexpectedError: "fail-job",
 }
@@ -25,8 +26,8 @@ def made(kind: type[ImagingError]) -> ImagingError:
     return kind("The sentence.", location="StudyDate", value="2024", expected="YYYYMMDD")
 
 
-def test_the_tree_has_five_branches() -> None:
-    """Every error is of one of the four rows of the table, or one that nobody foresaw."""
+def test_the_tree_has_six_branches() -> None:
+    """Every error is of one of the rows of the table, or one that nobody foresaw."""
     assert set(ImagingError.__subclasses__()) == set(DISPOSITIONS)
 
 

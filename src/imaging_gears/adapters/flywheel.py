@@ -131,7 +131,7 @@ class FlywheelSite:
 
         def read() -> SubjectState:
             reply = self._client.get_subject(subject_id, x_accept_feature=_NO_FILES)
-            _expect(reply.id == subject_id)
+            expect(reply.id == subject_id)
             return SubjectState(id=subject_id, label=reply.label or "", info=_info(reply.info))
 
         return self._read(f"reading subject {subject_id}", read)
@@ -141,7 +141,7 @@ class FlywheelSite:
 
         def read() -> ProjectState:
             reply = self._client.get_project(project_id)
-            _expect(reply.id == project_id and isinstance(reply.label, str))
+            expect(reply.id == project_id and isinstance(reply.label, str))
             return ProjectState(
                 id=project_id,
                 group=str(reply.group),
@@ -157,7 +157,7 @@ class FlywheelSite:
 
         def read() -> str:
             reply = self._container(container, x_accept_feature=_NO_FILES)
-            _expect(isinstance(reply.label, str))
+            expect(isinstance(reply.label, str))
             return str(reply.label)
 
         return self._read(f"reading {container.type} {container.id}", read)
@@ -167,7 +167,7 @@ class FlywheelSite:
 
         def read() -> str | None:
             reply = self._container(container)
-            _expect(reply.id == container.id)
+            expect(reply.id == container.id)
             ids = [file.file_id for file in reply.files or () if file.name == name]
             return ids[0] if ids else None
 
@@ -190,7 +190,7 @@ class FlywheelSite:
                 project_id, file.name, version=file.version
             )
             # The SDK checks nothing: an error page with status 200 must not become the log.
-            _expect(isinstance(reply, bytes) and file.size in (None, len(reply)))
+            expect(isinstance(reply, bytes) and file.size in (None, len(reply)))
             return bytes(reply)
 
         return self._read(f"reading the QC log in project {project_id}", read)
@@ -215,7 +215,7 @@ class FlywheelSite:
                     "tags": list(tags),
                 },
             )
-            _expect(isinstance(reply, list) and len(reply) == 1 and reply[0].name == name)
+            expect(isinstance(reply, list) and len(reply) == 1 and reply[0].name == name)
             return _file_state(reply[0])
 
         doing = f"writing the QC log in project {project_id}"
@@ -248,7 +248,7 @@ class FlywheelSite:
 
         def write() -> None:
             reply = self._client.add_file_tags(file_id, [tag])
-            _expect(isinstance(reply, list) and tag in reply)
+            expect(isinstance(reply, list) and tag in reply)
 
         self._write(f"tagging file {file_id}", write)
 
@@ -263,8 +263,8 @@ class FlywheelSite:
     def _file(self, file_id: str, **options: Any) -> FileState:
         reply = self._client.get_file(file_id, **options)
         state = _file_state(reply)
-        _expect(state.file_id == file_id)
-        _expect(options.get("version") in (None, state.version))
+        expect(state.file_id == file_id)
+        expect(options.get("version") in (None, state.version))
         return state
 
     def _container(self, container: ContainerRef, **options: Any) -> Any:
@@ -277,8 +277,8 @@ class FlywheelSite:
         }
         return reads[container.type](container.id, **options)
 
-    def _read(self, doing: str, read: Callable[[], T]) -> T:
-        return self._call(doing, read)
+    def _read(self, doing: str, read: Callable[[], T], tries: Tries | None = None) -> T:
+        return self._call(doing, read, tries=tries)
 
     def _write(self, doing: str, write: Callable[[], T], *, repeatable: bool = True) -> T:
         def checked() -> T:
@@ -286,13 +286,20 @@ class FlywheelSite:
             # A redirect turns PUT, PATCH, POST and DELETE into GET, and a proxy answers with a page
             # of its own: nothing was written then.
             response = self._client.api_client.last_response.httpx_response
-            _expect(not response.history)
-            _expect(not response.content.lstrip().startswith(b"<"))
+            expect(not response.history)
+            expect(not response.content.lstrip().startswith(b"<"))
             return result
 
         return self._call(doing, checked, repeatable=repeatable)
 
-    def _call(self, doing: str, request: Callable[[], T], *, repeatable: bool = True) -> T:
+    def _call(
+        self,
+        doing: str,
+        request: Callable[[], T],
+        *,
+        repeatable: bool = True,
+        tries: Tries | None = None,
+    ) -> T:
         def attempt() -> T:
             try:
                 return request()
@@ -306,7 +313,7 @@ class FlywheelSite:
             except _UNEXPECTED:
                 raise TransientError(NONSENSE) from None
 
-        return self._tries.call(doing, attempt, repeatable=repeatable)
+        return (tries or self._tries).call(doing, attempt, repeatable=repeatable)
 
 
 def _translated(error: ApiException, doing: str) -> TransientError | ImagingError:
@@ -337,8 +344,8 @@ def _without_retries(client: flywheel.Client) -> None:
 
 
 def _file_state(reply: Any) -> FileState:
-    _expect(isinstance(reply.file_id, str) and isinstance(reply.name, str))
-    _expect(isinstance(reply.version, int) and reply.version >= 1)
+    expect(isinstance(reply.file_id, str) and isinstance(reply.name, str))
+    expect(isinstance(reply.version, int) and reply.version >= 1)
     parents = reply.parents.to_dict() if reply.parents else {}
     return FileState(
         file_id=reply.file_id,
@@ -354,16 +361,17 @@ def _file_state(reply: Any) -> FileState:
 
 def _info(value: object) -> dict[str, Any]:
     """Return an info block; Flywheel gives null for an empty one."""
-    _expect(value is None or isinstance(value, Mapping))
+    expect(value is None or isinstance(value, Mapping))
     return dict(value) if isinstance(value, Mapping) else {}
 
 
 def _expect_modified(reply: object) -> None:
     # A write that a redirect turned into a read comes back as 200 without a count.
     modified = getattr(reply, "modified", None)
-    _expect(isinstance(modified, int) and not isinstance(modified, bool))
+    expect(isinstance(modified, int) and not isinstance(modified, bool))
 
 
-def _expect(condition: bool) -> None:  # noqa: FBT001 - an assertion about a reply
+def expect(condition: bool) -> None:  # noqa: FBT001 - an assertion about a reply
+    """Raise TransientError unless `condition` holds for a reply."""
     if not condition:
         raise TransientError(NONSENSE)

@@ -10,5 +10,6 @@ The modules, from the bottom up:
 * `recognition`: what a file is, by its first bytes.
 * `charset`, `values`: from the bytes of a value to text (PS3.5 6.1 and 6.2).
 * `header`: `read_header`, the one way to read a DICOM.
-* `zip_directory`, `zip_member`, `members`: `Upload`, the one way to open what somebody uploaded.
+* `zip_directory`, `zip_member`, `members`: `Upload`, the way to look at the headers in an upload.
+* `random_file`, `gunzip`, `tar`, `whole`: `WholeUpload`, the way to read all that is in one.
 """

@@ -21,6 +21,11 @@ HEADER_LIMIT: Final = 32 * MIB
 UPLOAD_LIMIT: Final = 256 * MIB
 """Units for all members of one upload together, so that many bad members cost no more than one."""
 
+WHOLE_LIMIT: Final = 128 * 1024 * MIB
+"""Units for all members of one upload where every one is read to its end, pixels included."""
+
+TOO_LARGE: Final = "The upload holds more data, or more elements, than is read within bounds."
+
 ELEMENT_COST: Final = 128
 """Units for one element or item, whose cost is that of the interpreter and not of its few bytes."""
 
@@ -84,3 +89,8 @@ def upload_budget() -> Budget:
         ArchiveError,
         "The archive has no readable image among what can be read of it within bounds.",
     )
+
+
+def whole_budget() -> Budget:
+    """Return the budget for reading all members of one upload to their ends."""
+    return Budget(WHOLE_LIMIT, ArchiveError, TOO_LARGE)

@@ -55,6 +55,7 @@ from imaging_gears.errors import HeaderError, InvalidAttributeError, NotDicomErr
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+    from collections.abc import Set as AbstractSet
 
 NO_PREAMBLE: Final = "no-preamble"
 """Warning: the file has no preamble (PS3.10 7.1: then it is none), but its elements make sense."""
@@ -71,6 +72,8 @@ _NEVER_IN_DATA_SETS: Final = frozenset({0x0000, META_GROUP})
 _PIXEL_DATA: Final = 0x7FE00010
 _TRANSFER_SYNTAX_UID: Final = 0x00020010
 _MEDIA_STORAGE_SOP_CLASS_UID: Final = 0x00020002
+_MEDIA_STORAGE_SOP_INSTANCE_UID: Final = 0x00020003
+_DECIDING: Final = frozenset({_TRANSFER_SYNTAX_UID, _MEDIA_STORAGE_SOP_CLASS_UID})
 _TEXT_VRS: Final = frozenset(
     b"AE AS CS DA DS DT IS LO LT PN SH ST TM UC UI UN UR UT".split()
 )  # UN: the writer's dictionary did not know the attribute (PS3.5 6.2.2)
@@ -101,6 +104,7 @@ class Meta:
 
     transfer_syntax_uid: str | None = None
     sop_class_uid: str | None = None
+    sop_instance_uid: str | None = None
 
 
 def read_header(stream: ByteStream, attributes: Iterable[Attribute]) -> Header:
@@ -119,7 +123,7 @@ def read_header(stream: ByteStream, attributes: Iterable[Attribute]) -> Header:
     """
     source = bounded(stream)
     meta, warnings = read_meta(source)
-    data_set, encoding = _data_set(source, meta)
+    data_set, encoding = open_data_set(source, meta)
     requested = tuple(attributes)
     wanted = {attribute.tag: attribute for attribute in (*_ALWAYS_READ, *requested)}
     raw = _scan(data_set, encoding, wanted)
@@ -132,8 +136,15 @@ def read_header(stream: ByteStream, attributes: Iterable[Attribute]) -> Header:
     )
 
 
-def read_meta(source: BoundedStream) -> tuple[Meta, tuple[str, ...]]:
+def read_meta(
+    source: BoundedStream, *, with_instance: bool = False
+) -> tuple[Meta, tuple[str, ...]]:
     """Pass preamble and meta information; return what the latter says, and warnings.
+
+    Args:
+        source: at its start.
+        with_instance: read MediaStorageSOPInstanceUID too. Who does not need it is not told that it
+            is damaged.
 
     Raises:
         NotDicomError: it is no DICOM, or a DICOMDIR.
@@ -146,7 +157,8 @@ def read_meta(source: BoundedStream) -> tuple[Meta, tuple[str, ...]]:
         )
     if kind is Kind.DICOM:
         source.skip(PREAMBLE_SIZE + len(DICM), "the preamble")
-    meta = _meta_elements(source)
+    also = {_MEDIA_STORAGE_SOP_INSTANCE_UID} if with_instance else set()
+    meta = _meta_elements(source, _DECIDING | also)
     if meta.sop_class_uid == MEDIA_STORAGE_DIRECTORY:
         raise _directory()
     if not source.peek(1):
@@ -162,7 +174,7 @@ def _warnings(kind: Kind, meta: Meta) -> tuple[str, ...]:
     return (NO_TRANSFER_SYNTAX,) if meta.transfer_syntax_uid is None else ()
 
 
-def _meta_elements(source: BoundedStream) -> Meta:
+def _meta_elements(source: BoundedStream, wanted: AbstractSet[int]) -> Meta:
     """Read group 0002, which is explicit little endian always.
 
     It ends where another group begins. Its group length is not asked: where it is wrong, writers
@@ -173,12 +185,14 @@ def _meta_elements(source: BoundedStream) -> Meta:
         element = read_element(source, EXPLICIT_LITTLE)
         if element is None or element.length == UNDEFINED_LENGTH:
             raise HeaderError("The meta information of the DICOM has a value of undefined length.")
-        if element.tag in (_TRANSFER_SYNTAX_UID, _MEDIA_STORAGE_SOP_CLASS_UID):
+        if element.tag in wanted:
             found[element.tag] = _meta_uid(source, element)
         else:
             skip_value(source, element, EXPLICIT_LITTLE)
     return Meta(
-        found.get(_TRANSFER_SYNTAX_UID) or None, found.get(_MEDIA_STORAGE_SOP_CLASS_UID) or None
+        found.get(_TRANSFER_SYNTAX_UID) or None,
+        found.get(_MEDIA_STORAGE_SOP_CLASS_UID) or None,
+        found.get(_MEDIA_STORAGE_SOP_INSTANCE_UID) or None,
     )
 
 
@@ -192,7 +206,12 @@ def _meta_uid(source: BoundedStream, element: Element) -> str:
     return raw.decode("ascii", errors="replace").strip("\0 ")
 
 
-def _data_set(source: BoundedStream, meta: Meta) -> tuple[BoundedStream, Encoding]:
+def open_data_set(source: BoundedStream, meta: Meta) -> tuple[BoundedStream, Encoding]:
+    """Return the data set behind the meta information, inflated where it is deflated.
+
+    Raises:
+        HeaderError: there is none, or it is encoded otherwise than `meta` says.
+    """
     if is_deflated(meta.transfer_syntax_uid):
         inflated = DecodedStream(source, Inflater(), HeaderError)
         source = BoundedStream(inflated, source.budget)
@@ -210,7 +229,7 @@ def _scan(
     last, stop = -1, max(wanted)
     is_instance = False
     while (element := read_element(source, encoding)) is not None:
-        _check_place(element, last)
+        check_place(element, last)
         if element.tag > stop:
             _check_end(source, element, encoding)
             return raw
@@ -227,11 +246,15 @@ def _scan(
     return raw
 
 
-def _check_place(element: Element, last: int) -> None:
+def check_place(element: Element, last: int) -> None:
     """Refuse an element that can't stand here.
 
     PS3.5 7.1: each tag once, in ascending order. Where that is broken, what is asked for may stand
     behind the place where reading ends, or stand there twice.
+
+    Raises:
+        NotDicomError: it belongs to a DICOMDIR.
+        HeaderError: it can't stand there.
     """
     if element.group == _DIRECTORY_GROUP:
         raise _directory()

@@ -6,7 +6,6 @@ memory, lets bzip2 and LZMA decompress without limit, and raises eight kinds of 
 
 from __future__ import annotations
 
-import os
 import stat
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Final, Self
 
 from imaging_gears.dicom.bounds import header_budget, upload_budget
 from imaging_gears.dicom.header import read_meta
+from imaging_gears.dicom.random_file import RandomFile, Section
 from imaging_gears.dicom.recognition import PREFIX_SIZE, Kind, kind_of
 from imaging_gears.dicom.streams import BoundedStream
 from imaging_gears.dicom.zip_directory import (
@@ -32,8 +32,12 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import TracebackType
 
+DIRECTORY: Final = "directory"
+"""The reason to pass over a member that has no content."""
+
 _ENCRYPTED: Final = 0x0001 | 0x0040 | 0x2000  # APPNOTE.TXT 4.4.4: plain, strong, masked directory
-_ARCHIVES: Final = frozenset(set(Kind) - {Kind.DICOM, Kind.HEADLESS, Kind.OTHER})
+ARCHIVES: Final = frozenset(set(Kind) - {Kind.DICOM, Kind.HEADLESS, Kind.OTHER})
+"""What holds other files."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,11 +96,11 @@ class Upload:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._budget = upload_budget()
-        self._file: _CountingFile | None = None
+        self._file: RandomFile | None = None
 
     def __enter__(self) -> Self:
         """Open the file."""
-        self._file = _CountingFile(self._path)
+        self._file = RandomFile(self._path)
         return self
 
     def __exit__(
@@ -114,7 +118,7 @@ class Upload:
         return self._opened.bytes_read
 
     @property
-    def _opened(self) -> _CountingFile:
+    def _opened(self) -> RandomFile:
         if self._file is None:
             raise RuntimeError("an Upload is used as a context manager")
         return self._file
@@ -129,7 +133,7 @@ class Upload:
                 as a whole; or reading its members would cost more than the bounds allow.
         """
         kind = kind_of(self._opened.read_at(0, PREFIX_SIZE))
-        if kind not in _ARCHIVES:
+        if kind not in ARCHIVES:
             yield Member(None, 0, self._open_itself)
             return
         if kind is not Kind.ZIP:
@@ -143,7 +147,7 @@ class Upload:
         return enumerate(entries(self._opened, directory))
 
     def _judge(self, index: int, entry: Entry) -> Member | Skipped:
-        skipped = _passed_over(entry) or _unreadable(entry)
+        skipped = passed_over(entry) or unreadable(entry)
         if skipped is not None:
             return skipped
         try:
@@ -160,7 +164,9 @@ class Upload:
     @contextmanager
     def _open_itself(self) -> Iterator[BoundedStream]:
         yield BoundedStream(
-            _WholeFile(self._opened), header_budget(self._budget), self._opened.size
+            Section(self._opened, 0, self._opened.size),
+            header_budget(self._budget),
+            self._opened.size,
         )
 
     @contextmanager
@@ -174,49 +180,27 @@ class Upload:
         return content, BoundedStream(content, header_budget(self._budget), entry.size)
 
 
-class _CountingFile:
-    """A file that is read at given places, without a buffer, and counts what is read."""
-
-    def __init__(self, path: Path) -> None:
-        self._descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        self.size = os.fstat(self._descriptor).st_size
-        self.bytes_read = 0
-
-    def close(self) -> None:
-        os.close(self._descriptor)
-
-    def read_at(self, offset: int, size: int) -> bytes:
-        data = os.pread(self._descriptor, size, offset)
-        self.bytes_read += len(data)
-        return data
-
-
-class _WholeFile:
-    """A `_CountingFile` from its start to its end."""
-
-    def __init__(self, file: _CountingFile) -> None:
-        self._file = file
-        self._position = 0
-
-    def read(self, size: int, /) -> bytes:
-        data = self._file.read_at(self._position, size)
-        self._position += len(data)
-        return data
-
-
-def _passed_over(entry: Entry) -> Skipped | None:
-    """Return why a member does not count whatever it contains, from its entry alone."""
-    parts = entry.name.replace("\\", "/").split("/")
+def passed_over_by_name(name: str) -> str | None:
+    """Return why a member does not count whatever it contains, from its name alone."""
+    parts = name.replace("\\", "/").split("/")
     if not parts[-1]:
-        return Skipped(entry.name, "directory")
+        return DIRECTORY
     if "__MACOSX" in parts or parts[-1].startswith("._"):
-        return Skipped(entry.name, "macOS metadata")
+        return "macOS metadata"
+    return None
+
+
+def passed_over(entry: Entry) -> Skipped | None:
+    """Return why a member does not count whatever it contains, from its entry alone."""
+    reason = passed_over_by_name(entry.name)
+    if reason is not None:
+        return Skipped(entry.name, reason)
     if stat.S_ISLNK(entry.mode):
         return Skipped(entry.name, "link")
     return Skipped(entry.name, "empty") if not entry.size else None
 
 
-def _unreadable(entry: Entry) -> Skipped | None:
+def unreadable(entry: Entry) -> Skipped | None:
     """Return why a member can't be read, from its entry alone."""
     if entry.flags & _ENCRYPTED:
         message = "The archive is encrypted."
@@ -233,7 +217,7 @@ def _reason(stream: BoundedStream) -> str | None:
     kind = kind_of(stream.peek(PREFIX_SIZE))
     if kind is Kind.OTHER:
         return "not DICOM"
-    if kind in _ARCHIVES:
+    if kind in ARCHIVES:
         return "archive inside the archive"
     try:
         read_meta(stream)

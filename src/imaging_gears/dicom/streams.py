@@ -46,6 +46,11 @@ class BoundedStream:
         self._buffer = b""
         self._start = 0
 
+    @property
+    def held(self) -> int:
+        """Bytes that were read from below already and not passed yet."""
+        return len(self._buffer) - self._start
+
     def read(self, size: int, /) -> bytes:
         """Return `size` bytes, fewer only where the stream ends."""
         end = self._start + size
@@ -176,11 +181,19 @@ class DecodedStream:
         error: raised where the data are damaged, and where they end before the decoder has seen
             their end mark.
         marked: False for formats without an end mark: the end of `raw` is the end.
+        chunk: compressed bytes that are read at once.
     """
 
     def __init__(
-        self, raw: ByteStream, decoder: Decoder, error: type[InputFileError], *, marked: bool = True
+        self,
+        raw: ByteStream,
+        decoder: Decoder,
+        error: type[InputFileError],
+        *,
+        marked: bool = True,
+        chunk: int = CHUNK,
     ) -> None:
+        self._chunk = chunk
         self._raw = raw
         self._decoder = decoder
         self._error = error
@@ -193,7 +206,7 @@ class DecodedStream:
             InputFileError: `error`, with a sentence that says what is wrong.
         """
         while not self._decoder.eof:
-            data = self._raw.read(CHUNK) if self._decoder.needs_input else b""
+            data = self._raw.read(self._chunk) if self._decoder.needs_input else b""
             ended = self._decoder.needs_input and not data
             if output := self._decode(data, size):
                 return output

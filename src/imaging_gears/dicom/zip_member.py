@@ -9,7 +9,7 @@ from struct import Struct
 from typing import TYPE_CHECKING, Final
 
 from imaging_gears.dicom.bounds import MIB
-from imaging_gears.dicom.streams import ByteStream, DecodedStream, Decoder, Inflater
+from imaging_gears.dicom.streams import CHUNK, ByteStream, DecodedStream, Decoder, Inflater
 from imaging_gears.errors import ArchiveError
 
 if TYPE_CHECKING:
@@ -53,19 +53,22 @@ class MemberStream:
         file: the archive.
         entry: the member, of a method in `READABLE`.
         budget: all that is read and decompressed is spent from it.
+        chunk: compressed bytes that are read at once.
 
     Raises:
         ArchiveError: the member is not where the directory says, or goes beyond the file's end.
     """
 
-    def __init__(self, file: RandomAccess, entry: Entry, budget: Budget) -> None:
+    def __init__(
+        self, file: RandomAccess, entry: Entry, budget: Budget, *, chunk: int = CHUNK
+    ) -> None:
         self._entry = entry
         self._budget = budget
         self._cost = _COSTS[entry.method]
         self._compressed = _Compressed(file, entry)
         if entry.method == BZIP2:
             budget.spend(_BZIP2_BLOCK)
-        self._content = _content(self._compressed, entry)
+        self._content = _content(self._compressed, entry, chunk)
         self._crc = 0
         self._produced = 0
         self._spent = 0
@@ -140,12 +143,12 @@ class _Compressed:
         return data
 
 
-def _content(compressed: _Compressed, entry: Entry) -> ByteStream:
+def _content(compressed: _Compressed, entry: Entry, chunk: int) -> ByteStream:
     if entry.method == STORED:
         return compressed
     # The stated size ends a member: LZMA may come without an end mark (5.8.9).
     decoder = _DECODERS[entry.method](compressed)
-    return DecodedStream(compressed, decoder, ArchiveError, marked=False)
+    return DecodedStream(compressed, decoder, ArchiveError, marked=False, chunk=chunk)
 
 
 def _lzma_decoder(compressed: ByteStream) -> Decoder:

@@ -11,9 +11,9 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from imaging_gears.errors import AdcidError, PtidError
+from imaging_gears.gear.qc import recorded_state
 from imaging_gears.image_identifier_lookup import GEAR
 from imaging_gears.image_identifier_lookup.dicom_utils import KEPT, DicomMetadata
-from imaging_gears.image_identifier_lookup.report import recorded_state
 from imaging_gears.model.participant import (
     ParticipantKey,
     parse_label,
@@ -156,7 +156,7 @@ def _is_of(block: Mapping[str, Any], file: FileState) -> bool:
     visit = file.info.get("data_identification")
     if not isinstance(visit, Mapping):
         # A run that failed before it knew the visit has read nothing of this file.
-        return recorded_state(judged) != "FAIL"
+        return recorded_state(judged, GEAR) != "FAIL"
     return str(visit.get("date")).replace("-", "") == _text(block.get("study_date")) and visit.get(
         "modality"
     ) == block.get("modality")

@@ -8,10 +8,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from imaging_gears.errors import ConfigError, ImagingError, InputFileError
+from imaging_gears.gear.job import Job
+from imaging_gears.gear.joblog import log, step
 from imaging_gears.image_identifier_lookup import GEAR, extraction, processor, report
-from imaging_gears.image_identifier_lookup.config import GearConfig, Job
+from imaging_gears.image_identifier_lookup.config import INPUT, GearConfig
 from imaging_gears.image_identifier_lookup.extraction import Known, LookupContext
-from imaging_gears.image_identifier_lookup.joblog import log, step
 from imaging_gears.image_identifier_lookup.progress import Outcome, Progress, World
 from imaging_gears.image_identifier_lookup.record import Recorder
 from imaging_gears.image_identifier_lookup.reporting import Reporter
@@ -76,7 +77,7 @@ class ImageIdentifierLookup:
 
     def _context(self, known: Known) -> LookupContext:
         with step("header") as remarks:
-            resolved = self.world.resolve(self.job.path)
+            resolved = self.world.resolve(self.job.files[INPUT].path)
             remarks.append(resolved.remark())
         self.at.findings += resolved.findings
         return extraction.complete(known, resolved.metadata)
@@ -132,12 +133,13 @@ def record_failure(job: Job, site: Site, error: ImagingError, moment: dt.datetim
 
 def _read(job: Job, site: Site) -> tuple[FileState, int]:
     """Return the input as Flywheel has it now, and the version that the job was given."""
-    if job.file_id is None:
+    given = job.files[INPUT]
+    if given.file_id is None:
         message = "config.json has no file_id of the input."
         raise ConfigError(message, location="inputs.input_file.object.file_id")
-    with step(f"file {job.file_id}") as remarks:
-        file = site.file(job.file_id)
-        version = job.version or file.version
+    with step(f"file {given.file_id}") as remarks:
+        file = site.file(given.file_id)
+        version = given.version or file.version
         remarks.append(f"version {version}")
         if version != file.version:
             remarks.append(f"there is a newer version {file.version}, with a job of its own")

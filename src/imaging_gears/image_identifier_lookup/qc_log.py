@@ -18,8 +18,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from imaging_gears.gear.qc import Json, validation_block
 from imaging_gears.image_identifier_lookup import GEAR
-from imaging_gears.image_identifier_lookup.report import Json, note_identity, validation_block
+from imaging_gears.image_identifier_lookup.report import note_identity
 from imaging_gears.model.findings import State
 
 _LINE = re.compile(

@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from imaging_gears.errors import ImagingError, ServiceError
+from imaging_gears.gear import qc
+from imaging_gears.gear.job import Job
+from imaging_gears.gear.joblog import log, step
 from imaging_gears.image_identifier_lookup import GEAR, report
-from imaging_gears.image_identifier_lookup.config import Job
-from imaging_gears.image_identifier_lookup.joblog import log, step
 from imaging_gears.image_identifier_lookup.progress import Progress, notes_of
 from imaging_gears.image_identifier_lookup.unwritten import Unwritten, parse_unwritten
 from imaging_gears.model.event import EventNote
@@ -80,16 +81,14 @@ class Recorder:
         if not self.at.findings:
             return ()
         context, known = self.at.context, self.at.known
-        about = report.Subject(
+        about = qc.Subject(
             file_id=self.file.file_id,
             flywheel_path=self._flywheel_path(),
             ptid=context.ptid if context else known.ptid if known else None,
             date=context.study_date if context else None,
             naccid=self.at.naccid,
         )
-        return tuple(
-            report.error_object(finding, about, self.moment) for finding in self.at.findings
-        )
+        return tuple(qc.error_object(finding, about, self.moment) for finding in self.at.findings)
 
     def _write(self, note: EventNote | None) -> bool:
         """Write from a read of this moment; return False where the file has a newer version now."""
@@ -103,11 +102,7 @@ class Recorder:
         if self._visit_is_gone(fresh):
             self.site.delete_file_info(fresh, (IDENTIFICATION,))
         # The tags come last: they mark the record as finished.
-        wanted, stale = report.tag_changes(fresh.tags, self.at.state)
-        if wanted is not None:
-            self.site.add_file_tag(fresh.file_id, wanted)
-        if stale:
-            self.site.remove_file_tags(fresh.file_id, stale)
+        qc.write_tags(self.site, GEAR, fresh, self.at.state)
         return True
 
     def _take_back(self, newer: FileState) -> None:
@@ -142,7 +137,7 @@ class Recorder:
         return report.file_record(
             fresh.info.get("qc"),
             self.job.info(),
-            report.validation_block(self.at.state, data),
+            qc.validation_block(self.at.state, data),
             self.moment,
             identification=report.visit_block(context.visit, self.at.naccid) if context else None,
             metadata=report.metadata_block(context.metadata, fresh.file_id, version)
@@ -187,11 +182,11 @@ def run_number(file: FileState, version: int) -> int:
     A run is finished when its record's tag is the file's only one of the gear. A run that was
     killed before is done again under its number, and so leaves one line in the QC log.
     """
-    run, qc = notes_of(file).get("run"), file.info.get("qc")
+    run = notes_of(file).get("run")
     if version != file.version or not isinstance(run, dict) or run.get("version") != version:
         return 1
-    state = report.recorded_state(qc)
-    unfinished = state is None or report.tag_changes(file.tags, state) != (None, ())
+    state = qc.recorded_state(file.info.get("qc"), GEAR)
+    unfinished = state is None or qc.tag_changes(GEAR, file.tags, state) != (None, ())
     return int(run.get("number", 1)) + (0 if unfinished else 1)
 
 

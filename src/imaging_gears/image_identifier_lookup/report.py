@@ -5,34 +5,22 @@ from __future__ import annotations
 import datetime as dt
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
+from imaging_gears.gear.qc import Json, qc_block, utc_seconds
 from imaging_gears.image_identifier_lookup import GEAR
 from imaging_gears.image_identifier_lookup.dicom_utils import KEPT, DicomMetadata
 from imaging_gears.model.event import EventNote
-from imaging_gears.model.findings import Finding, State
+from imaging_gears.model.findings import State
 from imaging_gears.model.visit import Visit
-
-Json = dict[str, Any]
 
 _OUTSIDE_KEY = re.compile(r"[^A-Za-z0-9_-]")
 _STAMP_OF_KEY = re.compile(r"/log-submit-[0-9]{8}-[0-9]{6}-")
 _INGEST = re.compile(r"ingest-dicom-(.+)")
 _DATATYPE = "dicom"
 _DEFAULT_STUDY = "adrc"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Subject:
-    """What the findings of a run are about; None where it is not known (yet)."""
-
-    file_id: str
-    flywheel_path: str | None = field(default=None, repr=False)
-    ptid: str | None = field(default=None, repr=False)
-    date: dt.date | None = field(default=None, repr=False)
-    naccid: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,30 +35,6 @@ class Submission:
     file_id: str
     file_version: int
     status: State
-
-
-def utc_seconds(moment: dt.datetime) -> str:
-    """Return `moment` as ``YYYY-MM-DD HH:MM:SS`` in UTC, the form of QC records."""
-    return moment.astimezone(dt.UTC).strftime("%Y-%m-%d %H:%M:%S")
-
-
-def error_object(finding: Finding, about: Subject, moment: dt.datetime) -> Json:
-    """Return one entry of a QC record's ``data`` (contract outputs.md, 4); all keys present."""
-    return {
-        "timestamp": utc_seconds(moment),
-        "type": finding.severity,
-        "code": finding.code,
-        "location": None if finding.location is None else {"key_path": finding.location},
-        "container_id": about.file_id,
-        "flywheel_path": about.flywheel_path,
-        "value": finding.value,
-        "expected": finding.expected,
-        "message": finding.message,
-        "ptid": about.ptid,
-        "visitnum": None,
-        "date": None if about.date is None else about.date.isoformat(),
-        "naccid": about.naccid,
-    }
 
 
 def metadata_block(metadata: DicomMetadata, file_id: str, version: int) -> Json:
@@ -91,11 +55,6 @@ def visit_block(visit: Visit, naccid: str | None) -> Json:
         "visitnum": None,
         "modality": visit.modality,
     }
-
-
-def validation_block(state: State, data: Sequence[Mapping[str, Any]]) -> Json:
-    """Return what stands under ``validation`` in a QC record; ``data`` is a list, never null."""
-    return {"state": state, "data": list(data), "cleared": []}
 
 
 def qc_log_name(visit: Visit) -> str:
@@ -119,10 +78,7 @@ def file_record(
     """
     stamp = utc_seconds(moment)
     record: Json = {
-        "qc": {
-            **(qc if isinstance(qc, Mapping) else {}),
-            GEAR: {"job_info": job_info, "validation": validation},
-        },
+        "qc": qc_block(qc, GEAR, job_info, validation),
         "validated_timestamp": stamp,
         "validated-timestamp": stamp,
         GEAR: notes,
@@ -132,18 +88,6 @@ def file_record(
     if metadata is not None:
         record["dicom_metadata"] = metadata
     return record
-
-
-def tag(state: State | Literal["IN REVIEW"]) -> str:
-    """Return the tag of a verdict."""
-    return f"{GEAR}-{state}"
-
-
-def tag_changes(tags: Sequence[str], state: State) -> tuple[str | None, tuple[str, ...]]:
-    """Return the tag to add, None where the file has it, and the stale ones to remove."""
-    wanted = tag(state)
-    stale = {tag("PASS"), tag("FAIL"), tag("IN REVIEW")} - {wanted}
-    return None if wanted in tags else wanted, tuple(each for each in tags if each in stale)
 
 
 def event_key(environment: str, submission: Submission, moment: dt.datetime) -> str:
@@ -216,11 +160,3 @@ def note_identity(block: Mapping[str, Any]) -> tuple[object, ...]:
     """
     parts = tuple(_STAMP_OF_KEY.split(str(block.get("key")), maxsplit=1))
     return block.get("file_version"), block.get("status"), block.get("attempt", 0), *parts
-
-
-def recorded_state(qc: object) -> State | None:
-    """Return the verdict that file.info.qc has of this gear, None where it has none."""
-    entry = qc.get(GEAR) if isinstance(qc, Mapping) else None
-    validation = entry.get("validation") if isinstance(entry, Mapping) else None
-    state = validation.get("state") if isinstance(validation, Mapping) else None
-    return state if state in ("PASS", "FAIL") else None

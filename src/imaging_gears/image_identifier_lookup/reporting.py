@@ -13,10 +13,11 @@ from functools import partial
 from typing import Any
 
 from imaging_gears.errors import ImagingError, NotFoundError, ServiceError
+from imaging_gears.gear.joblog import log, step
+from imaging_gears.gear.qc import utc_seconds
 from imaging_gears.image_identifier_lookup import GEAR, processor, report
 from imaging_gears.image_identifier_lookup.config import GearConfig
 from imaging_gears.image_identifier_lookup.extraction import LookupContext
-from imaging_gears.image_identifier_lookup.joblog import log, step
 from imaging_gears.image_identifier_lookup.outputs import QcLog, announce
 from imaging_gears.image_identifier_lookup.progress import World, notes_of
 from imaging_gears.image_identifier_lookup.qc_log import Entry, naccid_before, noted_event
@@ -139,7 +140,7 @@ class Reporter(Recorder):
         at, naccid = self.at, self.at.naccid
         if at.subject is None or at.looked_up_at is None or naccid is None:
             return False
-        since = report.utc_seconds(at.looked_up_at)
+        since = utc_seconds(at.looked_up_at)
         first = naccid_before(logged.info, logged.entry, since)
         if first is None:
             return False
@@ -252,7 +253,7 @@ class Reporter(Recorder):
             run=self.run,
             state=self.at.state,
             file_name=self.file.name,
-            timestamp=report.utc_seconds(self.moment),
+            timestamp=utc_seconds(self.moment),
             data=self.data(),
             event=None if note is None else report.note_block(note),
             visit=report.visit_block(context.visit, self.at.naccid),

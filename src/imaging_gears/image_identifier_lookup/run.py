@@ -5,22 +5,14 @@
 
 from __future__ import annotations
 
-import dataclasses
-import datetime as dt
 import json
-import os
 import sys
-import threading
 import time
-import traceback
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-from fw_gear.config import Config, ConfigValidationError
-from fw_gear.manifest import Manifest, ManifestValidationError
 
 from imaging_gears.adapters import aws
 from imaging_gears.adapters.flywheel import (
@@ -39,18 +31,19 @@ from imaging_gears.adapters.identifiers import HttpsIdentifiers, LambdaIdentifie
 from imaging_gears.adapters.s3 import S3EventStore
 from imaging_gears.adapters.ssm import Secrets, read_secrets
 from imaging_gears.adapters.tries import Tries
-from imaging_gears.adapters.waiting import waited_for
 from imaging_gears.errors import (
     ConfigError,
     ImagingError,
-    ServiceError,
     SiteKeyError,
-    UnexpectedError,
 )
-from imaging_gears.image_identifier_lookup import joblog, processor
-from imaging_gears.image_identifier_lookup.config import GearConfig, Job, parse_config, parse_job
+from imaging_gears.gear import joblog
+from imaging_gears.gear.inputs import found
+from imaging_gears.gear.job import InputFile, Job, parse_config
+from imaging_gears.gear.joblog import log, step
+from imaging_gears.gear.start import Watchdog, now, requests_remark, started, unexpected
+from imaging_gears.image_identifier_lookup import processor
+from imaging_gears.image_identifier_lookup.config import INPUT, GearConfig
 from imaging_gears.image_identifier_lookup.extraction import Known, complete
-from imaging_gears.image_identifier_lookup.joblog import log, step
 from imaging_gears.image_identifier_lookup.main import ImageIdentifierLookup, record_failure
 from imaging_gears.image_identifier_lookup.plan import Plan, PlannedEvents, PlannedSite
 from imaging_gears.image_identifier_lookup.progress import Outcome, Progress, World
@@ -59,9 +52,6 @@ from imaging_gears.ports import IdentifierRepository, Site
 if TYPE_CHECKING:
     from imaging_gears.image_identifier_lookup.file_resolver import Resolved
 
-GEAR_DIR = "/flywheel/v0"
-# What JSON of another shape makes fw-gear raise; the last one where it is nested deeply.
-_MALFORMED = (ValueError, TypeError, AttributeError, KeyError, RecursionError)
 JOB_SECONDS = 600
 """The watchdog's patience: whatever hangs, the job ends then and can be run again."""
 
@@ -71,15 +61,24 @@ class Gear:
     """One start of the gear in its folder."""
 
     job: Job
-    values: Mapping[str, Any] = field(repr=False)
     requests: Counter[str] = field(default_factory=Counter)
     plan: Plan = field(default_factory=Plan)
     tries: dict[str, Tries] = field(default_factory=dict)
 
+    @property
+    def values(self) -> Mapping[str, Any]:
+        """The config as it was given; not checked yet."""
+        return self.job.config
+
+    @property
+    def file(self) -> InputFile:
+        """The input."""
+        return self.job.files[INPUT]
+
     def run(self) -> Outcome:
         """Do the job; an error that comes before the file is reached is recorded on it, too."""
         try:
-            config = parse_config(self.values)
+            config = parse_config(GearConfig, self.values)
             joblog.configure(debug=config.debug)
             site_key = self._site_key()
             if site_key is None:
@@ -89,8 +88,8 @@ class Gear:
                 secrets = read_secrets(config.apikey_path_prefix, self.requests)
             key = key_of_site(secrets.flywheel_key, site_key, location="the SSM parameter apikey")
             site = FlywheelSite(key, self._tries(FLYWHEEL))
-            self.job = _found(self.job, site)
-            if self.job.file_id is None:
+            self.job = found(self.job, INPUT, site)
+            if self.file.file_id is None:
                 return self._without_site()
             world = self._world(config, site, secrets)
             return ImageIdentifierLookup(config, self.job, world).run()
@@ -101,7 +100,7 @@ class Gear:
 
     def _site_key(self) -> SiteKey | None:
         """Return the job's own key, whose site is the job's; None where the run has no site."""
-        if self.job.file_id is None and self.job.destination is None:
+        if self.file.file_id is None and self.job.destination is None:
             return None
         if self.job.site_key is None:
             message = "The job has no input api-key, so its site is not known."
@@ -132,7 +131,7 @@ class Gear:
     def _failed(self, error: ImagingError) -> Outcome:
         """Record a failure with the job's own key: the gear's is missing or for another site."""
         log.error("%s: %s", error.code, error.sentence())
-        if self.job.file_id is not None and self.job.site_key is not None:
+        if self.file.file_id is not None and self.job.site_key is not None:
             try:
                 key = parse_site_key(self.job.site_key, location="the input api-key")
                 site: Site = FlywheelSite(key, self._tries(FLYWHEEL))
@@ -151,7 +150,7 @@ class Gear:
         at = Progress()
         try:
             with step("header") as remarks:
-                resolved = resolve(self.job.path)
+                resolved = resolve(self.file.path)
                 remarks.append(resolved.remark())
             at.findings += resolved.findings
             # No label, no project: what the file says of itself has to name the visit.
@@ -166,34 +165,30 @@ class Gear:
 def main() -> int:
     """Run the gear in its folder; return the exit code."""
     start = time.perf_counter()
-    joblog.configure(debug=False)
-    _watch()
-    gear_dir = Path(os.environ.get("FLYWHEEL") or GEAR_DIR)
-    try:
-        gear = Gear(*_read_job(gear_dir))
-    except ImagingError as error:
-        log.error("%s: %s", error.code, error.sentence())
-        return 1
-    outcome = gear.run()
-    dry = gear.values.get("dry_run") is True
-    if dry:
-        log.info("dry run, nothing was written; the plan: %s", json.dumps(gear.plan.writes))
-    ending = summary(outcome, gear.requests, verb="would be written" if dry else "written")
-    log.info("%s; %.2f s", ending, time.perf_counter() - start)
-    return outcome.exit_code
+
+    def run(job: Job) -> int:
+        gear = Gear(job)
+        outcome = gear.run()
+        dry = gear.values.get("dry_run") is True
+        if dry:
+            log.info("dry run, nothing was written; the plan: %s", json.dumps(gear.plan.writes))
+        ending = summary(outcome, gear.requests, verb="would be written" if dry else "written")
+        log.info("%s; %.2f s", ending, time.perf_counter() - start)
+        return outcome.exit_code
+
+    return started(run, Watchdog(JOB_SECONDS), required=(INPUT,))
 
 
 def summary(outcome: Outcome, requests: Counter[str], *, verb: str) -> str:
     """Return the log's last line: verdict, what was written, what is missing and why, requests."""
     missing = "; ".join(f"{name} ({why})" for name, why in outcome.missing.items())
-    counts = ", ".join(f"{service} {count}" for service, count in sorted(requests.items()))
     return "; ".join(
         [
             f"verdict {outcome.state}"
             + (f" ({', '.join(outcome.codes)})" if outcome.codes else ""),
             f"{verb}: {', '.join(outcome.written) or 'nothing'}",
             *([f"NOT WRITTEN: {missing}"] if missing else []),
-            f"requests: {counts or 'none'}",
+            requests_remark(requests),
         ]
     )
 
@@ -212,83 +207,6 @@ def resolve(path: Path) -> Resolved:
     except OSError:
         message = "The input file is not where the platform mounts it, or can't be read there."
         raise ConfigError(message, location="inputs.input_file") from None
-
-
-def unexpected(error: Exception) -> UnexpectedError:
-    """Return what an error says that nobody foresaw: its kind and place, never its text."""
-    frame = traceback.extract_tb(error.__traceback__)[-1]
-    where = f"{Path(frame.filename).name}, line {frame.lineno}"
-    return UnexpectedError(f"The gear met an unexpected {type(error).__name__} in {where}.")
-
-
-def now() -> dt.datetime:
-    """Return the time, with its zone."""
-    return dt.datetime.now(dt.UTC)
-
-
-def _read_job(gear_dir: Path) -> tuple[Job, Mapping[str, Any]]:
-    path = gear_dir / "config.json"
-    try:
-        config = Config(None, json.loads(path.read_text()))
-    except FileNotFoundError:
-        message = f"There is no {path}."
-        raise ConfigError(message, location="config.json") from None
-    except (OSError, ConfigValidationError, *_MALFORMED):
-        # Their texts may repeat what the file holds: keys.
-        message = f"{path} can't be read as a job's configuration."
-        raise ConfigError(message, location="config.json") from None
-    job = parse_job(
-        config.inputs,
-        config.destination,
-        config.job,
-        config.opts,
-        gear_dir=gear_dir,
-        gear_version=_gear_version(gear_dir),
-    )
-    return job, job.config
-
-
-def _gear_version(gear_dir: Path) -> str:
-    path = gear_dir / "manifest.json"
-    try:
-        version = Manifest(path).version
-    except FileNotFoundError:
-        message = f"There is no {path}."
-        raise ConfigError(message, location="manifest.json") from None
-    except (OSError, ManifestValidationError, *_MALFORMED):
-        version = None
-    if not isinstance(version, str) or not version:
-        message = f"{path} can't be read as a gear's manifest with a version."
-        raise ConfigError(message, location="manifest.json")
-    return version
-
-
-def _found(job: Job, site: FlywheelSite) -> Job:
-    """Return the job with the file of its name in its destination, where it has no file_id."""
-    if job.file_id is not None or job.destination is None:
-        return job
-    with step(f"{job.destination.type} {job.destination.id}") as remarks:
-        file = site.named_file(job.destination, job.file_name)
-        remarks.append("has no file of the input's name" if file is None else "has the input")
-    if file is None:
-        return job
-    return dataclasses.replace(job, file_id=file.file_id, version=file.version, parent=file.parent)
-
-
-def _watch() -> None:
-    def end() -> None:
-        log.critical(
-            "service-unavailable: %s did not come to an end, so the job was ended after %g s. %s",
-            waited_for() or "The gear itself",
-            JOB_SECONDS,
-            ServiceError.remedy,
-        )
-        sys.stdout.flush()
-        os._exit(1)
-
-    timer = threading.Timer(JOB_SECONDS, end)
-    timer.daemon = True
-    timer.start()
 
 
 if __name__ == "__main__":

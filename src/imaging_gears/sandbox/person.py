@@ -54,6 +54,12 @@ class Person:
         runner = self._client.gears.find_first(f"gear.name={gear}")
         return str(runner.run(inputs={input_name: entry}, destination=container, config=config))
 
+    def run_gear_on(self, gear: str, container: str, config: Json) -> str:
+        """Start a gear on the container at ``group/project/...``; return the job's id."""
+        destination = self._client.lookup(container)
+        runner = self._client.gears.find_first(f"gear.name={gear}")
+        return str(runner.run(destination=destination, config=config))
+
     def job(self, job_id: str) -> Json:
         """Return a job as plain values, with the text that it printed as ``log``."""
         job = self._client.get_job(job_id)

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from imaging_gears.errors import ImagingError
+from imaging_gears.gear.job import InputFile, Job, parse_config
 from imaging_gears.image_identifier_lookup import GEAR
-from imaging_gears.image_identifier_lookup.config import Job, parse_config
+from imaging_gears.image_identifier_lookup.config import INPUT, GearConfig
 from imaging_gears.image_identifier_lookup.file_resolver import Resolved
 from imaging_gears.image_identifier_lookup.main import ImageIdentifierLookup
 from imaging_gears.image_identifier_lookup.progress import Outcome, World
@@ -114,12 +115,16 @@ class Center:
         state = self.site.versions(file_id)[number - 1]
         return Job(
             gear_version="0.1.0",
-            path=Path(f"/input/{file_id}.{number}"),
-            file_name=state.name,
+            files={
+                INPUT: InputFile(
+                    path=Path(f"/input/{file_id}.{number}"),
+                    name=state.name,
+                    file_id=file_id,
+                    version=number,
+                    parent=state.parent,
+                )
+            },
             id="65f000000000000000000001",
-            file_id=file_id,
-            version=number,
-            parent=state.parent,
             site_key=f"site.example.org:{KEY}",
             config=CONFIG,
         )
@@ -145,7 +150,7 @@ class Center:
             now=lambda: moment,
             pause=self.pauses.append,
         )
-        gear_config = parse_config({**CONFIG, **config})
+        gear_config = parse_config(GearConfig, {**CONFIG, **config})
         return ImageIdentifierLookup(gear_config, job or self.job(file_id, version), world).run()
 
     def resolve(self, path: Path) -> Resolved:

@@ -14,8 +14,10 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from imaging_gears.errors import ConfigError
+from imaging_gears.gear import job as gear_job
+from imaging_gears.gear.job import Blocks, InputFile, Job, parse_job
 from imaging_gears.image_identifier_lookup import GEAR
-from imaging_gears.image_identifier_lookup.config import GearConfig, Job, parse_config, parse_job
+from imaging_gears.image_identifier_lookup.config import INPUT, GearConfig
 from imaging_gears.ports import ContainerRef
 
 REPOSITORY = Path(__file__).resolve().parents[3]
@@ -23,6 +25,11 @@ GOLDEN = REPOSITORY / "tests" / "golden"
 MANIFEST: dict[str, Any] = json.loads((REPOSITORY / "manifest.json").read_text(encoding="utf-8"))
 REQUIRED = {"event_environment": "dev", "event_bucket": "nacc-event-logs"}
 JSON_TYPES = {bool: "boolean", str: "string", int: "integer", float: "number"}
+
+
+def parse_config(values: dict[str, Any]) -> GearConfig:
+    """Return the gear's config out of that block of config.json."""
+    return gear_job.parse_config(GearConfig, values)
 
 
 # -- manifest --------------------------------------------------------------------------------------
@@ -167,13 +174,12 @@ def read_job(name: str, gear_dir: Path) -> Job:
     folder = gear_dir / "input" / "input_file"
     folder.mkdir(parents=True)
     (folder / "T1.dicom.zip").write_bytes(b"")
+    keys = ("inputs", "destination", "job", "config")
     return parse_job(
-        blocks.get("inputs"),
-        blocks.get("destination"),
-        blocks.get("job"),
-        blocks.get("config"),
+        Blocks(**{key: blocks.get(key) for key in keys}),
         gear_dir=gear_dir,
         gear_version="0.1.0",
+        required=(INPUT,),
     )
 
 
@@ -182,12 +188,16 @@ def test_the_config_json_of_a_site(tmp_path: Path) -> None:
     job = read_job("config_site.json", tmp_path)
     assert job == Job(
         gear_version="0.1.0",
-        path=tmp_path / "input" / "input_file" / "T1.dicom.zip",
-        file_name="T1.dicom.zip",
+        files={
+            "input_file": InputFile(
+                path=tmp_path / "input" / "input_file" / "T1.dicom.zip",
+                name="T1.dicom.zip",
+                file_id="65f000000000000000000002",
+                version=3,
+                parent=ContainerRef("acquisition", "65f000000000000000000003"),
+            )
+        },
         id="65f000000000000000000001",
-        file_id="65f000000000000000000002",
-        version=3,
-        parent=ContainerRef("acquisition", "65f000000000000000000003"),
         destination=ContainerRef("acquisition", "65f000000000000000000003"),
         site_key="site.example.org:golden-key",
         config={"event_environment": "prod", "event_bucket": "nacc-event-logs", "debug": False},
@@ -199,10 +209,11 @@ def test_the_config_json_of_a_site(tmp_path: Path) -> None:
 def test_the_config_json_of_fw_beta(tmp_path: Path) -> None:
     """No job, no hierarchy, an empty file_id: the version written there counts for nothing."""
     job = read_job("config_fw_beta.json", tmp_path)
-    assert (job.id, job.file_id, job.version, job.parent) == (None, None, None, None)
+    file = job.files[INPUT]
+    assert (job.id, file.file_id, file.version, file.parent) == (None, None, None, None)
     assert job.destination is None
     assert job.site_key == "site.example.org:golden-key"
-    assert job.file_name == "T1.dicom.zip"
+    assert file.name == "T1.dicom.zip"
 
 
 def test_job_info_has_the_shape_that_fw_gear_gives_it(tmp_path: Path) -> None:
@@ -244,8 +255,8 @@ def test_the_path_in_config_json_counts_where_it_leads_to_a_file(tmp_path: Path)
     elsewhere = tmp_path / "x.dcm"
     elsewhere.write_bytes(b"")
     inputs = {"input_file": {"location": {"name": "x.dcm", "path": str(elsewhere)}}}
-    job = parse_job(inputs, None, None, None, gear_dir=tmp_path, gear_version="1")
-    assert job.path == elsewhere
+    job = parse_job(Blocks(inputs=inputs), gear_dir=tmp_path, gear_version="1", required=(INPUT,))
+    assert job.files[INPUT].path == elsewhere
 
 
 def test_a_key_is_found_without_its_base(tmp_path: Path) -> None:
@@ -254,7 +265,8 @@ def test_a_key_is_found_without_its_base(tmp_path: Path) -> None:
     location = {"name": "x.dcm", "path": str(tmp_path / "x.dcm")}
     entry = {"input_file": {"location": location}}
     for key in ({"api-key": {"key": "h:k"}}, {"k": {"base": "api-key", "key": "h:k"}}):
-        job = parse_job({**entry, **key}, None, None, None, gear_dir=tmp_path, gear_version="1")
+        blocks = Blocks(inputs={**entry, **key})
+        job = parse_job(blocks, gear_dir=tmp_path, gear_version="1", required=(INPUT,))
         assert job.site_key == "h:k"
 
 
@@ -270,7 +282,7 @@ def test_a_key_is_found_without_its_base(tmp_path: Path) -> None:
 def test_a_job_without_input_is_set_up_wrongly(inputs: object, tmp_path: Path) -> None:
     """config.json does not name it: the job can't be done."""
     with pytest.raises(ConfigError, match="input") as raised:
-        parse_job(inputs, None, None, None, gear_dir=tmp_path, gear_version="1")
+        parse_job(Blocks(inputs=inputs), gear_dir=tmp_path, gear_version="1", required=(INPUT,))
     assert raised.value.location == "inputs.input_file"
 
 
@@ -293,5 +305,6 @@ def test_blocks_of_another_form_are_a_config_error_at_worst(
     inputs: object, destination: object, job: object, config: object
 ) -> None:
     """config.json is read tolerantly; what is missed in it is named."""
+    blocks = Blocks(inputs=inputs, destination=destination, job=job, config=config)
     with pytest.raises(ConfigError, match=re.escape("no input input_file")):
-        parse_job(inputs, destination, job, config, gear_dir=Path("/nowhere"), gear_version="1")
+        parse_job(blocks, gear_dir=Path("/nowhere"), gear_version="1", required=(INPUT,))

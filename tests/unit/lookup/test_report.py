@@ -12,6 +12,14 @@ import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
+from imaging_gears.gear.qc import (
+    Subject,
+    error_object,
+    recorded_state,
+    tag_changes,
+    utc_seconds,
+    validation_block,
+)
 from imaging_gears.image_identifier_lookup import GEAR, report
 from imaging_gears.image_identifier_lookup.report import Submission
 from imaging_gears.model.event import EventNote
@@ -80,8 +88,8 @@ DATES = st.dates()
 def test_times_of_records_are_utc_whatever_zone_the_clock_has() -> None:
     """``YYYY-MM-DD HH:MM:SS`` in UTC."""
     zone = dt.timezone(dt.timedelta(hours=-5))
-    assert report.utc_seconds(MOMENT) == "2026-11-20 07:02:00"
-    assert report.utc_seconds(MOMENT.astimezone(zone)) == "2026-11-20 07:02:00"
+    assert utc_seconds(MOMENT) == "2026-11-20 07:02:00"
+    assert utc_seconds(MOMENT.astimezone(zone)) == "2026-11-20 07:02:00"
 
 
 # -- QC log's name ---------------------------------------------------------------------------------
@@ -129,8 +137,8 @@ KEYS = [
 
 def test_an_error_object_has_all_its_keys_in_their_order() -> None:
     """What is not known (yet) is null; code and message never are."""
-    made = report.error_object(
-        Finding("error", "not-dicom", "It is none."), report.Subject(file_id="64c"), MOMENT
+    made = error_object(
+        Finding("error", "not-dicom", "It is none."), Subject(file_id="64c"), MOMENT
     )
     assert list(made) == KEYS
     assert {key for key, value in made.items() if value is not None} == {
@@ -144,7 +152,7 @@ def test_an_error_object_has_all_its_keys_in_their_order() -> None:
 
 def test_an_error_object_says_where_whose_and_when() -> None:
     """Location is a key path, container_id the input's file_id, the rest stands as text."""
-    about = report.Subject(
+    about = Subject(
         file_id="64c",
         flywheel_path="fw://g/p/s/x/a/f.zip",
         ptid="110001",
@@ -152,7 +160,7 @@ def test_an_error_object_says_where_whose_and_when() -> None:
         naccid="NACC000042",
     )
     finding = Finding("warning", "c", "m", "StudyDate", "20241399", "YYYYMMDD")
-    assert report.error_object(finding, about, MOMENT) == {
+    assert error_object(finding, about, MOMENT) == {
         "timestamp": "2026-11-20 07:02:00",
         "type": "warning",
         "code": "c",
@@ -196,7 +204,7 @@ def test_a_file_record_sets_the_contracts_keys(qc: object) -> None:
     record = report.file_record(
         qc,
         {"version": "0.1.0"},
-        report.validation_block("FAIL", ()),
+        validation_block("FAIL", ()),
         MOMENT,
         identification=None,
         metadata=None,
@@ -221,7 +229,7 @@ def test_a_file_record_keeps_the_entries_of_other_gears() -> None:
     record = report.file_record(
         {**theirs, GEAR: {"old": True}},
         {},
-        report.validation_block("PASS", ()),
+        validation_block("PASS", ()),
         MOMENT,
         identification={"adcid": 42},
         metadata={"modality": "MR"},
@@ -257,7 +265,7 @@ def test_exactly_one_tag_of_the_gear_is_left(
     tags: tuple[str, ...], state: State, add: str | None, remove: tuple[str, ...]
 ) -> None:
     """The verdict's tag comes, stale ones go, every other tag stays."""
-    assert report.tag_changes(tags, state) == (add, remove)
+    assert tag_changes(GEAR, tags, state) == (add, remove)
 
 
 @pytest.mark.parametrize(
@@ -274,7 +282,7 @@ def test_exactly_one_tag_of_the_gear_is_left(
 )
 def test_the_recorded_verdict_is_read_tolerantly(qc: object, state: str | None) -> None:
     """Only a verdict of this gear counts; any other content is none."""
-    assert report.recorded_state(qc) == state
+    assert recorded_state(qc, GEAR) == state
 
 
 # -- event -----------------------------------------------------------------------------------------

@@ -10,7 +10,9 @@ import pytest
 
 from imaging_gears import errors
 from imaging_gears.errors import ImagingError, ServiceError
+from imaging_gears.gear.job import InputFile, Job
 from imaging_gears.image_identifier_lookup import GEAR
+from imaging_gears.image_identifier_lookup.config import INPUT
 from imaging_gears.image_identifier_lookup.main import record_failure
 from imaging_gears.model import findings
 from imaging_gears.ports import ContainerRef
@@ -30,6 +32,12 @@ from tests.unit.lookup.harness import (
 )
 
 KINDS = errors.subclasses()[1:]
+
+
+def given(job: Job, **changes: object) -> Job:
+    """Return the job with other things said of its input."""
+    file: InputFile = dataclasses.replace(job.files[INPUT], **changes)  # type: ignore[arg-type]
+    return dataclasses.replace(job, files={INPUT: file})
 
 
 def made(kind: type[ImagingError]) -> ImagingError:
@@ -496,7 +504,7 @@ def test_an_input_that_is_gone_can_not_be_reported_on(center: Center) -> None:
 
 def test_a_job_without_file_id_can_not_be_run(center: Center) -> None:
     """config.json names no file of the site."""
-    job = dataclasses.replace(center.job(center.upload(center.subject())), file_id=None)
+    job = given(center.job(center.upload(center.subject())), file_id=None)
     with pytest.raises(errors.ConfigError) as raised:
         center.run("any", job=job)
     assert raised.value.location == "inputs.input_file.object.file_id"
@@ -506,7 +514,7 @@ def test_a_job_without_version_takes_the_newest(center: Center) -> None:
     """Some samples of config.json have none."""
     file_id = center.upload(center.subject())
     center.new_version(file_id)
-    job = dataclasses.replace(center.job(file_id), version=None)
+    job = given(center.job(file_id), version=None)
     assert center.run(file_id, job=job).written[-1] == "file record"
     assert center.bodies()[0]["file_version"] == 2
 

@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from imaging_gears.image_identifier_lookup import GEAR, report
+from imaging_gears.gear.qc import tag
+from imaging_gears.image_identifier_lookup import GEAR
 from imaging_gears.image_identifier_lookup.demo.scenes import Expected
 
 Json = dict[str, Any]
@@ -66,7 +67,7 @@ def _compared(expected: Expected, result: Result) -> Iterator[tuple[str, object,
     for event in result.events:
         yield "status of the event", expected.verdict, event["body"].get("status")
         yield "NACCID of the event", expected.naccid, event["body"].get("naccid")
-    yield "tags", [report.tag(expected.verdict)], result.tags
+    yield "tags", [tag(GEAR, expected.verdict)], result.tags
     yield "whether the upload was opened", expected.opened, result.bytes_read != 0
 
 

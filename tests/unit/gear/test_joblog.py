@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from imaging_gears.image_identifier_lookup import joblog
+from imaging_gears.gear import joblog
 
 SECRET = "NACC000042"
 

@@ -1,0 +1,196 @@
+"""What the benchmark of sending talks to: storescp, storescu, a slow line; and images to send."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime as dt
+import os
+import random
+import signal
+import socket
+import subprocess
+import sys
+import time
+import zipfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from ipaddress import IPv4Address
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+from pydicom import dcmread
+from pydicom.data import get_testdata_file
+from pydicom.uid import UID
+
+HOST = "127.0.0.1"
+_START_SECONDS = 5.0
+_AT_ONCE = 1024 * 1024
+_NOISE_BYTES = 16 * 1024 * 1024
+_NOISE = random.Random(4)  # noqa: S311 - pixels, no secret
+
+
+class PeerFailedError(Exception):
+    """A server or client that is measured against did not work."""
+
+
+def images(folder: Path, name: str, count: int, size: int) -> tuple[Path, Path]:
+    """Write `count` MR images of about `size` bytes; return their folder and a zip of them."""
+    loose = folder / name
+    loose.mkdir()
+    ds = dcmread(str(get_testdata_file("MR_small.dcm", download=False)))
+    ds.Rows = ds.Columns = int((size / 2) ** 0.5)
+    with zipfile.ZipFile(folder / f"{name}.zip", "w", zipfile.ZIP_STORED) as archive:
+        for number in range(1, count + 1):
+            uid = UID(f"{ds.SeriesInstanceUID[:40].rstrip('.')}.{number}")
+            ds.SOPInstanceUID = ds.file_meta.MediaStorageSOPInstanceUID = uid
+            ds.InstanceNumber = number
+            ds.PixelData = _noise(ds.Rows * ds.Columns * 2)
+            path = loose / f"{number:05}.dcm"
+            ds.save_as(path)
+            archive.write(path, f"{name}/{path.name}")
+    return loose, folder / f"{name}.zip"
+
+
+def _noise(size: int) -> bytes:
+    # `randbytes` gives less than 256 MiB at once.
+    whole, rest = divmod(size, _NOISE_BYTES)
+    return b"".join(_NOISE.randbytes(each) for each in [_NOISE_BYTES] * whole + [rest])
+
+
+@contextmanager
+def storescp(*options: str, nodelay: bool) -> Iterator[int]:
+    """Start a storescp that throws away what it gets; yield its port."""
+    port = free_port()
+    command = ["storescp", "--fork", "-aet", "SCP", "+xa", "-pdu", "131072", "--ignore"]
+    environ = dict(os.environ)
+    # DCMTK leaves Nagle's algorithm on unless this is set.
+    environ.pop("TCP_NODELAY", None)
+    process = subprocess.Popen(
+        [*command, *options, str(port)],
+        env=environ | ({"TCP_NODELAY": "1"} if nodelay else {}),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    try:
+        wait_for(port)
+        yield port
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def storescu(port: int, folder: Path, *, nodelay: bool) -> float:
+    """Send a folder with DCMTK's storescu; return the seconds.
+
+    Raises:
+        PeerFailedError: it failed.
+    """
+    environ = dict(os.environ)
+    environ.pop("TCP_NODELAY", None)
+    command = ["storescu", "-aec", "SCP", "+sd", HOST, str(port), str(folder)]
+    begin = time.perf_counter()
+    done = subprocess.run(
+        command,
+        env=environ | ({"TCP_NODELAY": "1"} if nodelay else {}),
+        capture_output=True,
+        check=False,
+    )
+    if done.returncode:
+        raise PeerFailedError(f"storescu failed: {done.stderr.decode()[-200:]}")
+    return time.perf_counter() - begin
+
+
+def certificate(folder: Path) -> tuple[Path, Path]:
+    """Write a key, and a certificate for this machine signed with it."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
+    now, day = dt.datetime.now(dt.UTC), dt.timedelta(days=1)
+    alternatives = x509.SubjectAlternativeName([x509.IPAddress(IPv4Address(HOST))])
+    signed = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - day)
+        .not_valid_after(now + day)
+        .add_extension(alternatives, critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    pem, plain = serialization.Encoding.PEM, serialization.NoEncryption()
+    paths = folder / "key.pem", folder / "cert.pem"
+    paths[0].write_bytes(key.private_bytes(pem, serialization.PrivateFormat.PKCS8, plain))
+    paths[1].write_bytes(signed.public_bytes(pem))
+    return paths
+
+
+def free_port() -> int:
+    """Return a port that nobody listens on at this moment."""
+    with socket.socket() as sock:
+        sock.bind((HOST, 0))
+        return int(sock.getsockname()[1])
+
+
+def wait_for(port: int) -> None:
+    """Wait until somebody listens.
+
+    Raises:
+        PeerFailedError: nobody does.
+    """
+    end = time.monotonic() + _START_SECONDS
+    while time.monotonic() < end:
+        with suppress(OSError):
+            socket.create_connection((HOST, port), timeout=1).close()
+            return
+        time.sleep(0.01)
+    raise PeerFailedError(f"Nobody listens at {HOST}:{port}.")
+
+
+# --- A line with a delay
+
+
+@contextmanager
+def slow_line(target: int, seconds: float) -> Iterator[int]:
+    """Relay to `target`, each way `seconds` late, in a process of its own; yield its port."""
+    port = free_port()
+    command = [sys.executable, "-m", "benchmarks.send_peers", str(port), str(target), str(seconds)]
+    process = subprocess.Popen(command)
+    try:
+        wait_for(port)
+        yield port
+    finally:
+        process.kill()
+        process.wait()
+
+
+async def _relay(port: int, target: int, seconds: float) -> None:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        there_reader, there_writer = await asyncio.open_connection(HOST, target)
+        await asyncio.gather(
+            _pour(reader, there_writer, seconds), _pour(there_reader, writer, seconds)
+        )
+
+    server = await asyncio.start_server(serve, HOST, port, limit=_AT_ONCE)
+    await server.serve_forever()
+
+
+async def _pour(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, seconds: float) -> None:
+    """Pass bytes on, each `seconds` after it came, however many are under way."""
+    loop = asyncio.get_running_loop()
+    while data := await reader.read(_AT_ONCE):
+        loop.call_later(seconds, writer.write, data)
+    loop.call_later(seconds, writer.close)
+
+
+def main(argv: Sequence[str]) -> None:
+    """Relay until killed."""
+    port, target, seconds = argv
+    asyncio.run(_relay(int(port), int(target), float(seconds)))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

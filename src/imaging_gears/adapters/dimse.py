@@ -1,0 +1,213 @@
+"""A DICOM server, spoken to over DIMSE: `ports.DicomServer`."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Final
+
+from imaging_gears.adapters import dimse_commands as commands
+from imaging_gears.adapters.dimse_association import Association
+from imaging_gears.adapters.dimse_breaker import Breaker
+from imaging_gears.adapters.dimse_contexts import (
+    IMPLICIT_LITTLE,
+    choose,
+    groups,
+    is_uid,
+    why_not,
+)
+from imaging_gears.adapters.dimse_failures import AssociationLostError, AssociationRefusedError
+from imaging_gears.adapters.dimse_opening import Limits, Opening, client
+from imaging_gears.adapters.dimse_sending import Pause, Sending
+from imaging_gears.adapters.dimse_series import series_of
+from imaging_gears.adapters.dimse_status import PENDING, SUCCESS, status_text
+from imaging_gears.adapters.dimse_tls import client_context
+from imaging_gears.errors import (
+    AssociationRejectedError,
+    CertificateError,
+    ImagingError,
+    ServiceError,
+)
+from imaging_gears.ports import Convert, Peer, Sendable, Sent, SyntaxPair, TlsFiles
+
+_VERIFICATION: Final = ("1.2.840.10008.1.1", IMPLICIT_LITTLE)
+_STUDY_ROOT_FIND: Final = ("1.2.840.10008.5.1.4.1.2.2.1", IMPLICIT_LITTLE)
+_SOP_INSTANCE_UID: Final = (0x0008, 0x0018)
+_NO_UID: Final = "its SOP class, SOP instance or transfer syntax UID is no UID"
+
+
+class DimseServer:
+    """`ports.DicomServer`. Between two calls it holds no connection and no thread.
+
+    Args:
+        peer: AE titles are of 1 to 16 characters, checked before.
+        tls: None for plain TCP.
+        associations: at most that many at a time, 1 to 8. Fewer once the server wants fewer.
+        pause: waits before another try; by default a wait that ends with the sending.
+        limits: how long and how often.
+
+    Raises:
+        TlsFilesError: a TLS file is missing or is none.
+    """
+
+    def __init__(
+        self,
+        peer: Peer,
+        tls: TlsFiles | None = None,
+        *,
+        associations: int = 2,
+        pause: Pause | None = None,
+        limits: Limits | None = None,
+    ) -> None:
+        self._peer = peer
+        self._tls = client_context(tls) if tls is not None else None
+        self._limits = limits or Limits()
+        self._pause = pause
+        self._associations = associations
+        self._breaker = Breaker(self._limits.waits)
+        client(self._tls)
+
+    @property
+    def name(self) -> str:
+        """Return how the server is called in sentences."""
+        return f"DICOM server {self._peer.host}:{self._peer.port}"
+
+    @property
+    def given_up(self) -> str | None:
+        """Return why nothing is tried any more, as a sentence; None while the server may work."""
+        reason = self._breaker.given_up
+        return None if reason is None else f"The {self.name} was given up: {reason}."
+
+    def echo(self) -> None:
+        """Verify that the server answers (C-ECHO, PS3.4 annex A).
+
+        Raises:
+            AssociationRejectedError: it does not want us.
+            CertificateError: one side does not trust the other's certificate.
+            ServiceError: it does not answer.
+        """
+        with self._association([_VERIFICATION], "verifying it") as association:
+            if _VERIFICATION not in association.accepted:
+                raise ServiceError(self.name, "it does not offer verification (C-ECHO)")
+            reply = association.echo(_VERIFICATION)
+        if reply.status != SUCCESS:
+            problem = status_text(reply.status, reply.comment)
+            raise ServiceError(self.name, problem, while_="verifying it")
+
+    def offers(self, pairs: Collection[SyntaxPair]) -> Mapping[SyntaxPair, str | None]:
+        """Return for each pair None if such instances would be accepted, else why not.
+
+        Raises:
+            AssociationRejectedError: the server does not want us.
+            CertificateError: one side does not trust the other's certificate.
+            ServiceError: it does not answer.
+        """
+        found: dict[SyntaxPair, str | None] = {
+            pair: _NO_UID for pair in pairs if not all(map(is_uid, pair))
+        }
+        for group in groups(pair for pair in pairs if pair not in found):
+            with self._association(list(group.contexts), "proposing contexts") as association:
+                for pair in group.pairs:
+                    taken = choose(pair, association.accepted) is not None
+                    found[pair] = None if taken else why_not(pair, association.refused)
+        return found
+
+    def send(self, items: Sequence[Sendable], convert: Convert) -> Generator[Sent]:
+        """Send instances; return exactly one `Sent` for each, in the order they finish in.
+
+        Closing the iterator ends all associations.
+        """
+        legal = [item for item in items if _is_legal(item)]
+        for item in items:
+            if not _is_legal(item):
+                yield Sent(number=item.number, outcome="failed", reason=_NO_UID)
+        for group in groups(map(_pair, legal)):
+            members = [item for item in legal if _pair(item) in group.pairs]
+            if self._breaker.given_up is not None:
+                yield from self._not_tried(members)
+                continue
+            sending = Sending(
+                group=group,
+                items=members,
+                convert=convert,
+                begin=self._begin,
+                breaker=self._breaker,
+                limits=self._limits,
+                pause=self._pause,
+                dropped=self._use_fewer,
+            )
+            yield from sending.results(self._associations)
+
+    def stored(self, items: Sequence[Sendable]) -> frozenset[str] | None:
+        """Return which SOP instance UIDs of `items` the server has; None: it offers no C-FIND.
+
+        A query at the level IMAGE per series, in the Study Root model (PS3.4 C.6.2). Of a data set
+        without a study or series UID nothing can be asked: it counts as not stored.
+
+        Raises:
+            AssociationRejectedError: the server does not want us.
+            CertificateError: one side does not trust the other's certificate.
+            ServiceError: it does not answer, or the query failed.
+        """
+        asked = {item.sop_instance_uid for item in items}
+        series = sorted({found for item in items if (found := series_of(item)) is not None})
+        has: set[str] = set()
+        with self._association([_STUDY_ROOT_FIND], "querying it") as association:
+            if _STUDY_ROOT_FIND not in association.accepted:
+                return None
+            for study_uid, series_uid in series:
+                has |= self._instances(association, study_uid, series_uid)
+        return frozenset(has & asked)
+
+    def _instances(self, association: Association, study_uid: str, series_uid: str) -> set[str]:
+        identifier = commands.query_identifier(study_uid, series_uid)
+        found = set()
+        for reply, data_set in association.find(_STUDY_ROOT_FIND, identifier):
+            if reply.status in PENDING:
+                value = commands.parse_implicit(data_set).get(_SOP_INSTANCE_UID, b"")
+                found.add(commands.uid_text(value))
+            elif reply.status != SUCCESS:
+                # Without the comment: it may name a patient, and this goes to the log.
+                problem = status_text(reply.status)
+                raise ServiceError(self.name, problem, while_="querying it")
+        return found
+
+    def _begin(self) -> Opening:
+        return Opening(self._peer, self._tls, self._limits)
+
+    def _use_fewer(self) -> None:
+        self._associations = max(1, self._associations - 1)
+
+    def _not_tried(self, items: Sequence[Sendable]) -> Iterator[Sent]:
+        reason = self._breaker.given_up or ""
+        return (Sent(number=item.number, outcome="failed", reason=reason) for item in items)
+
+    @contextmanager
+    def _association(self, contexts: Sequence[SyntaxPair], doing: str) -> Iterator[Association]:
+        """Open an association for the block; its failures become errors of the project."""
+        try:
+            association = self._begin().open(contexts)
+            try:
+                yield association
+            except BaseException:
+                association.abort()
+                raise
+            association.release()
+        except AssociationRefusedError as error:
+            raise self._refusal(error, doing) from error
+        except AssociationLostError as error:
+            raise ServiceError(self.name, error.reason, while_=doing) from error
+
+    def _refusal(self, error: AssociationRefusedError, doing: str) -> ImagingError:
+        if not error.final:
+            return ServiceError(self.name, error.reason, while_=doing)
+        kind = CertificateError if error.certificate else AssociationRejectedError
+        return kind(f"The {self.name} can't be used: {error.reason}.", location="destination")
+
+
+def _pair(item: Sendable) -> SyntaxPair:
+    return item.sop_class_uid, item.transfer_syntax_uid
+
+
+def _is_legal(item: Sendable) -> bool:
+    return all(map(is_uid, (*_pair(item), item.sop_instance_uid))) and item.length > 0

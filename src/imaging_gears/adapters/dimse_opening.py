@@ -1,0 +1,313 @@
+"""Opening an association: pynetdicom negotiates it, then its threads end and its socket stays.
+
+pynetdicom's own sending polls, and its reactor thread now and then takes the response that the
+sender waits for (pynetdicom issues 842 and 850). So its two threads are ended as soon as the
+association stands, and the socket that it was given is used directly.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import socket
+import ssl
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+import pynetdicom
+from pynetdicom import AE, build_context, evt
+from pynetdicom.pdu import A_ABORT_RQ, A_ASSOCIATE_RJ
+
+from imaging_gears.adapters.dimse_association import Association
+from imaging_gears.adapters.dimse_failures import AssociationLostError, AssociationRefusedError
+from imaging_gears.adapters.dimse_status import (
+    abort_text,
+    context_refusal,
+    is_permanent,
+    rejection_text,
+)
+from imaging_gears.adapters.dimse_tls import failure_of
+from imaging_gears.adapters.dimse_wire import Wire, acknowledge_at_once
+from imaging_gears.errors import UnexpectedError
+from imaging_gears.ports import Peer, SyntaxPair
+
+if TYPE_CHECKING:
+    from pynetdicom.association import Association as Negotiation
+
+_MAX_RECEIVED_PDU: Final = 16384
+_TESTED_VERSIONS: Final = ((3, 0, 4), (3, 1))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """How long is waited, in seconds.
+
+    Attributes:
+        connect: for the TCP connection and the TLS handshake.
+        answer: for the answer to the association request.
+        progress: for the next byte to move, while sending and while waiting for a response.
+        waits: before the next association, after the server failed; in a row without success.
+        tries: of an instance whose association is lost each time.
+    """
+
+    connect: float = 10.0
+    answer: float = 30.0
+    progress: float = 60.0
+    waits: tuple[float, ...] = (1.0, 7.0, 22.0)
+    tries: int = 3
+
+
+# --- The socket that pynetdicom works with
+
+
+class _Remembering(socket.socket):
+    """Keeps the failure, which pynetdicom only logs, and never waits without end."""
+
+    failure: OSError | None = None
+    connected: bool = False
+    ended: bool = False
+    negotiating: bool = True
+    answer_seconds: float = 30.0
+
+    def settimeout(self, value: float | None, /) -> None:
+        """Set the time-out; pynetdicom's None, after connecting, is the time for the answer."""
+        super().settimeout(self.answer_seconds if value is None else value)
+
+    def connect(self, address: Any, /) -> None:
+        """Connect; over TLS with the handshake."""
+        try:
+            super().connect(address)
+        except OSError as error:
+            self.failure = error
+            raise
+        self.connected = True
+
+    def recv(self, buffersize: int = 1024, flags: int = 0, /) -> bytes:
+        """Return the next bytes, none at the end."""
+        if self.negotiating:
+            # A server that has written its TLS tickets keeps its answer to the request back until
+            # they are acknowledged: 40 ms.
+            acknowledge_at_once(self)
+        try:
+            data = super().recv(buffersize, flags)
+        except OSError as error:
+            # The ssl module tries to read before it connects. That is no failure.
+            if self.connected:
+                self.failure = self.failure or error
+            raise
+        self.ended = not data
+        return data
+
+
+class _PlainSocket(_Remembering):
+    pass
+
+
+class _TlsSocket(_Remembering, ssl.SSLSocket):
+    pass
+
+
+@dataclass(slots=True)
+class _Dialler:
+    """Takes the place of the SSLContext that pynetdicom is given: it hands out our sockets."""
+
+    tls: ssl.SSLContext | None
+    limits: Limits
+    sock: _Remembering | None = None
+    hung_up: bool = False
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def wrap_socket(self, sock: socket.socket, *, server_side: bool, server_hostname: str) -> Any:
+        """Return `sock`, not yet connected, as one that remembers."""
+        with self._lock:
+            if self.hung_up:
+                sock.close()
+                raise ConnectionAbortedError
+            if self.tls is None:
+                made: Any = _PlainSocket(fileno=sock.detach())
+            else:
+                made = self.tls.wrap_socket(
+                    sock, server_side=server_side, server_hostname=server_hostname
+                )
+            made.answer_seconds = self.limits.answer
+            self.sock = made
+            return made
+
+    def hang_up(self) -> None:
+        """End whatever waits on the socket, from another thread."""
+        with self._lock:
+            self.hung_up = True
+            if self.sock is not None:
+                with contextlib.suppress(OSError):
+                    # Not SSLSocket's own: it first forgets that there is TLS, and what the other
+                    # thread sends in this moment would leave unencrypted.
+                    socket.socket.shutdown(self.sock, socket.SHUT_RDWR)
+
+
+def client(tls: ssl.SSLContext | None) -> None:
+    """Prepare pynetdicom and the context for `open_association`.
+
+    Raises:
+        UnexpectedError: pynetdicom is of a version whose ways were not tried.
+    """
+    version = tuple(int(part) for part in pynetdicom.__version__.split(".")[:3] if part.isdigit())
+    least, below = _TESTED_VERSIONS
+    if not least <= version < below:
+        raise UnexpectedError(
+            f"pynetdicom is of version {pynetdicom.__version__}; the gear needs 3.0.4 up to 3.0.x."
+        )
+    # What it has to say is said by the errors here, once and without UIDs.
+    logging.getLogger("pynetdicom").setLevel(logging.CRITICAL)
+    if tls is not None:
+        tls.sslsocket_class = _TlsSocket
+
+
+# --- Opening
+
+
+class Opening:
+    """An association that is being negotiated, and can be called off from another thread.
+
+    Args:
+        tls: prepared by `client`; None for plain TCP.
+    """
+
+    def __init__(self, peer: Peer, tls: ssl.SSLContext | None, limits: Limits) -> None:
+        self._peer = peer
+        self._limits = limits
+        self._dialler = _Dialler(tls, limits)
+        self._answer: A_ASSOCIATE_RJ | A_ABORT_RQ | None = None
+
+    def hang_up(self) -> None:
+        """Call it off, or cut the association that came of it."""
+        self._dialler.hang_up()
+
+    def open(self, contexts: Sequence[SyntaxPair]) -> Association:
+        """Return an established association; it may have accepted no context at all.
+
+        Args:
+            contexts: at most 128 pairs.
+
+        Raises:
+            AssociationLostError: the server can't be reached, or did not answer.
+            AssociationRefusedError: it does not want us, or a certificate is not trusted.
+        """
+        negotiation = self._negotiate(contexts)
+        results = _results(negotiation, contexts)
+        sock = self._dialler.sock
+        if not negotiation.is_established or sock is None:
+            failure = self._failure()
+            self._forget(negotiation)
+            if results and 0 not in results.values():
+                return Association(None, _refusals(results))
+            raise failure
+        _end_threads(negotiation)
+        if self._answer is not None or sock.ended:
+            # It has ended while pynetdicom was still listening.
+            failure = self._failure()
+            self._forget(negotiation)
+            raise failure
+        sock.negotiating = False
+        wire = Wire(sock, negotiation.acceptor.maximum_length or 0, self._limits.progress)
+        numbers = {pair: 2 * at + 1 for at, pair in enumerate(contexts) if results.get(pair) == 0}
+        return Association(wire, _refusals(results), numbers)
+
+    def _negotiate(self, contexts: Sequence[SyntaxPair]) -> Negotiation:
+        ae = AE(ae_title=self._peer.calling_ae)
+        ae.connection_timeout = self._limits.connect
+        ae.acse_timeout = self._limits.answer
+        ae.network_timeout = self._limits.answer
+        try:
+            return ae.associate(
+                self._peer.host,
+                self._peer.port,
+                contexts=[build_context(sop_class, syntax) for sop_class, syntax in contexts],
+                ae_title=self._peer.called_ae,
+                max_pdu=_MAX_RECEIVED_PDU,
+                tls_args=(self._dialler, self._peer.host),  # type: ignore[arg-type]
+                evt_handlers=[(evt.EVT_PDU_RECV, self._heard)],
+            )
+        except socket.gaierror as error:
+            raise AssociationLostError("its name can't be resolved") from error
+        except OSError as error:
+            raise AssociationLostError("no connection can be made from here") from error
+
+    def _forget(self, negotiation: Negotiation) -> None:
+        """End what is left; pynetdicom leaves a socket open that was never connected."""
+        self._dialler.hang_up()
+        negotiation.dul.kill_dul()
+        negotiation.dul.join(self._limits.answer)
+        if self._dialler.sock is not None:
+            self._dialler.sock.close()
+
+    def _heard(self, event: Any) -> None:
+        """Keep what the server said instead of yes.
+
+        pynetdicom passes it on only if its threads happen to run in the right order: one that
+        finds the connection closed again takes it for one that never came about.
+        """
+        if isinstance(event.pdu, A_ASSOCIATE_RJ | A_ABORT_RQ):
+            self._answer = event.pdu
+
+    def _failure(self) -> Exception:
+        answer = self._answer
+        if isinstance(answer, A_ASSOCIATE_RJ):
+            codes = (answer.result or 0, answer.source or 0, answer.reason_diagnostic or 0)
+            return AssociationRefusedError(rejection_text(*codes), final=is_permanent(codes[0]))
+        if answer is not None:
+            return AssociationLostError(
+                abort_text(answer.source or 0, answer.reason_diagnostic or 0)
+            )
+        sock = self._dialler.sock
+        if sock is None:
+            return AssociationLostError("no connection can be made from here")
+        if sock.failure is None:
+            what = f"it gave no answer to the association request in {self._limits.answer:g} s"
+            return (
+                _hinted("the server closed the connection", sock)
+                if sock.ended
+                else AssociationLostError(what)
+            )
+        seconds = self._limits.answer if sock.connected else self._limits.connect
+        failure = failure_of(sock.failure, seconds)
+        if isinstance(sock.failure, _CUT) and isinstance(failure, AssociationLostError):
+            return _hinted(failure.reason, sock)
+        return failure
+
+
+_CUT: Final = (ConnectionResetError, BrokenPipeError, ssl.SSLEOFError)
+
+
+def _hinted(reason: str, sock: _Remembering) -> AssociationLostError:
+    """Return the end of a connection that was cut without a word, with what is behind it most."""
+    if not isinstance(sock, ssl.SSLSocket):
+        hint = "it may expect TLS"
+    elif sock.connected:
+        # TLS 1.3: the handshake is over for a client before the server looks at its certificate,
+        # and some servers just close then.
+        hint = "it may have refused the client certificate of the input cert"
+    else:
+        hint = "it may not speak TLS"
+    return AssociationLostError(f"{reason} before it answered; {hint}")
+
+
+def _end_threads(negotiation: Negotiation) -> None:
+    """End the reactors of an established association; its socket stays open."""
+    negotiation.dul.kill_dul()
+    negotiation.dul.join()
+    negotiation.kill()
+    negotiation.join()
+
+
+def _results(
+    negotiation: Negotiation, contexts: Sequence[SyntaxPair]
+) -> Mapping[SyntaxPair, int | None]:
+    """Return the result of each context that was answered (PS3.8 table 9-18)."""
+    answered = (*negotiation.accepted_contexts, *negotiation.rejected_contexts)
+    return {contexts[(each.context_id or 1) // 2]: each.result for each in answered}
+
+
+def _refusals(results: Mapping[SyntaxPair, int | None]) -> Mapping[SyntaxPair, str]:
+    return {pair: context_refusal(result) for pair, result in results.items() if result != 0}

@@ -1,0 +1,356 @@
+"""Sending a list of instances over several associations: a queue, workers, and one result each."""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from itertools import chain
+from typing import Final
+
+from imaging_gears.adapters.dimse_association import Association, Reply
+from imaging_gears.adapters.dimse_breaker import Breaker
+from imaging_gears.adapters.dimse_contexts import Group, choose, why_not
+from imaging_gears.adapters.dimse_failures import AssociationLostError, AssociationRefusedError
+from imaging_gears.adapters.dimse_opening import Limits, Opening
+from imaging_gears.adapters.dimse_status import DUPLICATE_SOP_INSTANCE, category, status_text
+from imaging_gears.errors import ImagingError
+from imaging_gears.ports import Convert, Outcome, Sendable, Sent
+
+log = logging.getLogger(__name__)
+
+_JOIN_SECONDS: Final = 2.0
+
+Pause = Callable[[float], None]
+
+
+@dataclass(slots=True)
+class Job:
+    """An instance to be sent.
+
+    Attributes:
+        losses: associations that were lost while it was sent.
+        refusals: answers that the server was out of resources.
+        row: of failures, in which it failed last.
+        reason: of that failure.
+        status: of that failure, None where there was none.
+    """
+
+    item: Sendable
+    losses: int = 0
+    refusals: int = 0
+    row: int | None = None
+    reason: str = ""
+    status: int | None = None
+
+
+@dataclass(slots=True)
+class Worker:
+    """A thread with one association at a time.
+
+    Attributes:
+        established: whether it has one now.
+    """
+
+    thread: threading.Thread | None = None
+    opening: Opening | None = None
+    established: bool = False
+
+
+@dataclass(slots=True)
+class Sending:
+    """The sending of the instances of one group of presentation contexts.
+
+    Attributes:
+        begin: returns an association that is not opened yet.
+        pause: waits; None for a wait that ends with the sending.
+        dropped: is told when the server wants no further association.
+    """
+
+    group: Group
+    items: Sequence[Sendable]
+    convert: Convert
+    begin: Callable[[], Opening]
+    breaker: Breaker
+    limits: Limits
+    pause: Pause | None
+    dropped: Callable[[], None]
+    _doubted: int | None = field(init=False, default=None)
+    _jobs: deque[Job] = field(init=False, default_factory=deque)
+    _results: queue.SimpleQueue[Sent | BaseException] = field(
+        init=False, default_factory=queue.SimpleQueue
+    )
+    _workers: list[Worker] = field(init=False, default_factory=list)
+    _stopping: threading.Event = field(init=False, default_factory=threading.Event)
+    _first: threading.Event = field(init=False, default_factory=threading.Event)
+    _lock: threading.Lock = field(init=False, default_factory=threading.Lock)
+
+    def results(self, associations: int) -> Iterator[Sent]:
+        """Send; return one result per instance. Closing the iterator ends all associations."""
+        self._jobs.extend(Job(item) for item in self.items)
+        if self.breaker.failing:
+            # What was sent before ended with failures: this shows whose they were.
+            self._doubted = self.breaker.row
+        try:
+            self._start(min(associations, len(self.items)))
+            for _ in self.items:
+                yield self._next()
+        except BaseException:
+            self._end(cut=True)
+            raise
+        self._end(cut=False)
+
+    def _next(self) -> Sent:
+        result = self._results.get()
+        if isinstance(result, BaseException):
+            raise result
+        return result
+
+    def _start(self, count: int) -> None:
+        self._workers = [Worker() for _ in range(count)]
+        for at, worker in enumerate(self._workers):
+            worker.thread = threading.Thread(
+                target=self._run, args=(worker, at > 0), name=f"dicom-send-{at}", daemon=True
+            )
+            worker.thread.start()
+
+    def _end(self, *, cut: bool) -> None:
+        """End all workers: those that have an association in order, unless `cut`."""
+        with self._lock:
+            self._stopping.set()
+            self._first.set()
+            for worker in self._workers:
+                if worker.opening is not None and (cut or not worker.established):
+                    worker.opening.hang_up()
+        for worker in self._workers:
+            if worker.thread is not None:
+                worker.thread.join(_JOIN_SECONDS)
+
+    # --- In the threads of the workers
+
+    def _run(self, worker: Worker, further: bool) -> None:  # noqa: FBT001 - of a thread
+        try:
+            if further:
+                # A server that is down, or wants none of us, is asked once.
+                self._first.wait()
+            while self._jobs and not self._stopping.is_set():
+                if self.breaker.given_up is not None:
+                    self._fail_rest()
+                    return
+                epoch = self.breaker.begin()
+                association = self._open(worker, epoch)
+                if association is None:
+                    return
+                self._first.set()
+                self._use(worker, association, epoch)
+        except BaseException as error:  # noqa: BLE001 - it is raised again, by who reads results
+            self._results.put(error)
+
+    def _open(self, worker: Worker, epoch: int) -> Association | None:
+        """Return an association; None where there will be none."""
+        while True:
+            opening = self.begin()
+            with self._lock:
+                if self._stopping.is_set():
+                    return None
+                worker.opening = opening
+            try:
+                association = opening.open(list(self.group.contexts))
+            except AssociationRefusedError as error:
+                reason, final, rejected = error.reason, error.final, True
+            except AssociationLostError as error:
+                reason, final, rejected = error.reason, False, False
+            else:
+                return self._admit(worker, association)
+            if self._stopping.is_set() or self._others_live(worker):
+                self._drop(rejected=rejected)
+                return None
+            if final:
+                self.breaker.give_up(reason)
+            if not self._wait(worker, epoch, reason):
+                return None
+            epoch = self.breaker.begin()
+
+    def _admit(self, worker: Worker, association: Association) -> Association | None:
+        with self._lock:
+            if not self._stopping.is_set():
+                worker.established = True
+                return association
+        association.abort()
+        return None
+
+    def _others_live(self, worker: Worker) -> bool:
+        return any(other.established for other in self._workers if other is not worker)
+
+    def _drop(self, *, rejected: bool) -> None:
+        if rejected and not self._stopping.is_set():
+            log.info("The DICOM server accepts no further association; going on with fewer.")
+            self.dropped()
+
+    def _use(self, worker: Worker, association: Association, epoch: int) -> None:
+        """Send over an association until there is nothing left, or it ends."""
+        failure: str | None = None
+        instance = ""
+        try:
+            while failure is None and (job := self._take()) is not None:
+                instance = job.item.sop_instance_uid
+                failure = self._send(association, job)
+        except BaseException:
+            association.abort()
+            raise
+        if failure is None:
+            association.release()
+        with self._lock:
+            worker.established = False
+        if failure:
+            self._wait(worker, epoch, failure, instance)
+
+    def _take(self) -> Job | None:
+        if self._stopping.is_set() or self.breaker.given_up is not None:
+            return None
+        with suppress(IndexError):
+            return self._jobs.popleft()
+        return None
+
+    def _send(self, association: Association, job: Job) -> str | None:
+        """Send one instance and report it, or put it back.
+
+        Returns:
+            None while the association is good. Else it has been ended, for this reason; empty where
+            the server is not at fault.
+        """
+        pair = (job.item.sop_class_uid, job.item.transfer_syntax_uid)
+        chosen = choose(pair, association.accepted)
+        if chosen is None:
+            self._report(job, "failed", why_not(pair, association.refused))
+            return None
+        other = None if chosen == pair else chosen[1]
+        try:
+            item = job.item if other is None else self.convert(job.item, other)
+            data = _begun(item)
+        except ImagingError as error:
+            # Nothing of it was sent: the association is as good as before.
+            self._report(job, "failed", error.message)
+            return None
+        try:
+            reply = association.store(item, data)
+        except ImagingError as error:
+            association.abort()
+            self._report(job, "failed", error.message)
+            return ""
+        except AssociationLostError as error:
+            association.abort()
+            return self._lost(job, error.reason)
+        return self._answered(association, job, reply, other)
+
+    def _answered(
+        self, association: Association, job: Job, reply: Reply, syntax: str | None
+    ) -> str | None:
+        reason = status_text(reply.status, reply.comment)
+        what = category(reply.status)
+        if what == "retry":
+            association.release()
+            job.refusals += 1
+            job.reason, job.status = reason, reply.status
+            self._put_back(job, again=job.refusals <= len(self.limits.waits))
+            # What the server commented is for the report of this instance.
+            return status_text(reply.status)
+        self.breaker.succeeded()
+        if reply.status == DUPLICATE_SOP_INSTANCE and job.losses:
+            # The server had stored it before the association was lost.
+            what = "warning"
+        said = "" if what == "sent" else reason
+        self._report(job, what, said, status=reply.status, syntax=syntax)
+        return None
+
+    def _lost(self, job: Job, reason: str) -> str:
+        job.losses += 1
+        job.reason, job.status = reason, None
+        self._put_back(job, again=job.losses < self.limits.tries)
+        return reason
+
+    def _put_back(self, job: Job, *, again: bool) -> None:
+        """Put an instance behind all others, which need not have its trouble."""
+        job.row = self.breaker.row
+        if again:
+            self._jobs.append(job)
+        else:
+            self._report(job, "failed", job.reason, status=job.status)
+
+    def _wait(self, worker: Worker, epoch: int, reason: str, instance: str | None = None) -> bool:
+        """Wait before the next association; return whether there is to be one.
+
+        Args:
+            worker: whose association it is.
+            epoch: in which the one before began.
+            reason: why that failed.
+            instance: SOP instance UID of what it was sending, None where it was never opened.
+        """
+        if self._stopping.is_set():
+            return False
+        seconds = self.breaker.failed(epoch, reason, instance)
+        over = seconds is None or (self.breaker.exhausted and not self._has_untried())
+        if over:
+            if self._doubted == self.breaker.row and not self._others_live(worker):
+                self.breaker.give_up(reason)
+            self._fail_rest()
+            return False
+        if seconds and (instance is None or self._jobs):
+            log.warning("The DICOM server failed: %s. Waiting %g s.", reason, seconds)
+            if self.pause is None:
+                self._stopping.wait(seconds)
+            else:
+                self.pause(seconds)
+        self.breaker.waited(epoch)
+        return True
+
+    def _has_untried(self) -> bool:
+        """Return whether an instance is left that has not failed since the last success."""
+        try:
+            # Those that have were put behind all others.
+            return self._jobs[0].row != self.breaker.row
+        except IndexError:
+            return False
+
+    def _fail_rest(self) -> None:
+        """Fail what is left, each instance for its own failure where it had one."""
+        while True:
+            try:
+                job = self._jobs.popleft()
+            except IndexError:
+                return
+            reason = job.reason or self.breaker.given_up or ""
+            self._report(job, "failed", reason, status=job.status)
+
+    def _report(
+        self,
+        job: Job,
+        outcome: Outcome,
+        reason: str,
+        *,
+        status: int | None = None,
+        syntax: str | None = None,
+    ) -> None:
+        self._results.put(
+            Sent(
+                number=job.item.number,
+                outcome=outcome,
+                status=status,
+                reason=reason,
+                transfer_syntax_uid=syntax,
+            )
+        )
+
+
+def _begun(item: Sendable) -> Iterator[bytes | memoryview]:
+    """Return the data set of `item`, its first piece read.
+
+    Raises:
+        ImagingError: there is none.
+    """
+    chunks = item.chunks()
+    return chain((next(chunks, b""),), chunks)

@@ -1,0 +1,165 @@
+"""TLS of a DICOM client: the secure transport profiles of PS3.15 annex B, and what goes wrong."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from imaging_gears.adapters.dimse_failures import (
+    AssociationLostError,
+    AssociationRefusedError,
+    socket_text,
+)
+from imaging_gears.errors import TlsFilesError
+from imaging_gears.ports import TlsFiles, TlsProfile
+
+
+class Profile(NamedTuple):
+    """What is offered.
+
+    Attributes:
+        ciphers: of TLS 1.2, as OpenSSL names them. TLS 1.3 has sound suites only.
+    """
+
+    ciphers: str
+
+
+# All begin at TLS 1.2: RFC 8996 forbids what is older, and OpenSSL 3 no longer speaks it.
+PROFILES: Final[Mapping[TlsProfile, Profile]] = {
+    # PS3.15 B.9, with the suites of RFC 9325 4.2 first and its 4.2.1 general ones behind, for old
+    # servers: forward secrecy where the server can, no RC4, 3DES, NULL or anonymous suites.
+    "BCP 195": Profile("ECDHE+AESGCM:ECDHE+CHACHA20:DHE+AESGCM:AESGCM:!aNULL:!eNULL:!PSK"),
+    # PS3.15 B.10: nothing but what BCP 195 recommends may be agreed on.
+    "BCP 195 non-downgrading": Profile("ECDHE+AESGCM:ECDHE+CHACHA20:DHE+AESGCM:!aNULL:!PSK"),
+    # PS3.15 B.11: forward secrecy by elliptic curves, and keys of 256 bits.
+    "BCP 195 modified": Profile("ECDHE+AES256+AESGCM:ECDHE+CHACHA20:!aNULL:!PSK"),
+}
+
+# Alerts by which a server says that it does not like our certificate (RFC 8446 6.2).
+_CERTIFICATE_ALERTS: Final = (
+    "BAD_CERTIFICATE",
+    "UNSUPPORTED_CERTIFICATE",
+    "CERTIFICATE_REVOKED",
+    "CERTIFICATE_EXPIRED",
+    "CERTIFICATE_UNKNOWN",
+    "CERTIFICATE_REQUIRED",
+    "UNKNOWN_CA",
+    "ACCESS_DENIED",
+    "DECRYPT_ERROR",
+)
+_NO_TLS: Final = ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "HTTP_REQUEST", "PACKET_LENGTH")
+_NOTHING_IN_COMMON: Final = ("HANDSHAKE_FAILURE", "PROTOCOL_VERSION", "UNSUPPORTED_PROTOCOL")
+
+
+def client_context(files: TlsFiles) -> ssl.SSLContext:
+    """Return the context of a client that shows its certificate and verifies the server's.
+
+    Raises:
+        TlsFilesError: a file is missing, can't be read, or is none; or key and certificate do not
+            belong together. The sentence names the input.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.set_ciphers(PROFILES[files.profile].ciphers)
+    if files.require_peer_cert:
+        context.load_default_certs(ssl.Purpose.SERVER_AUTH)
+    else:
+        # CERT_OPTIONAL would verify on a client; and the host name is checked only with a chain.
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    if files.ca is not None:
+        _trust(context, files.ca)
+    _identify(context, files)
+    return context
+
+
+def _trust(context: ssl.SSLContext, path: Path) -> None:
+    _check_pem(path, "add_cert_file", "CERTIFICATE")
+    try:
+        context.load_verify_locations(path)
+    except (ssl.SSLError, OSError) as error:
+        raise _none("add_cert_file", "a certificate") from error
+
+
+def _identify(context: ssl.SSLContext, files: TlsFiles) -> None:
+    _check_pem(files.key, "key", "PRIVATE KEY")
+    _check_pem(files.cert, "cert", "CERTIFICATE")
+    try:
+        context.load_cert_chain(files.cert, files.key, password=_no_password)
+    except _PasswordNeededError as error:
+        message = "The input key is encrypted with a password; the gear can't ask for it."
+        raise TlsFilesError(message, location="key") from error
+    except ssl.SSLError as error:
+        if "KEY_VALUES_MISMATCH" in (error.reason or "") or "TYPE_MISMATCH" in (error.reason or ""):
+            message = "The input key is not the key of the certificate in the input cert."
+            raise TlsFilesError(message, location="key") from error
+        raise _unusable(context, files.cert) from error
+
+
+def _unusable(context: ssl.SSLContext, cert: Path) -> TlsFilesError:
+    """Return which of the two can't be read: the certificate can be tried alone."""
+    try:
+        context.load_verify_locations(cert)
+    except ssl.SSLError:
+        return _none("cert", "a certificate")
+    return _none("key", "a private key")
+
+
+class _PasswordNeededError(Exception):
+    pass
+
+
+def _no_password() -> str:
+    """Keep OpenSSL from asking at the terminal.
+
+    Raises:
+        _PasswordNeededError: always.
+    """
+    raise _PasswordNeededError
+
+
+def _check_pem(path: Path, name: str, kind: str) -> None:
+    try:
+        text = path.read_bytes()
+    except OSError as error:
+        message = f"The input {name} can't be read: {(error.strerror or 'unknown').lower()}."
+        raise TlsFilesError(message, location=name) from error
+    if f"{kind}-----".encode() not in text:
+        raise _none(name, f"a PEM file with a {kind.lower()}")
+
+
+def _none(name: str, expected: str) -> TlsFilesError:
+    return TlsFilesError(f"The input {name} is not {expected}.", location=name, expected=expected)
+
+
+# --- What goes wrong
+
+
+def failure_of(error: OSError, seconds: float) -> AssociationLostError | AssociationRefusedError:
+    """Return what a failure between connecting and the answer to the association request means.
+
+    Args:
+        error: what the socket raised.
+        seconds: how long it was allowed to make no progress.
+    """
+    if isinstance(error, ssl.SSLCertVerificationError):
+        said = " ".join((error.verify_message or "it can't be verified").split()).rstrip(".")
+        return _refused(f"the server's certificate is not accepted: {said}")
+    reason = (error.reason or "") if isinstance(error, ssl.SSLError) else ""
+    if "ALERT" in reason and any(alert in reason for alert in _CERTIFICATE_ALERTS):
+        said = reason.partition("ALERT_")[2].replace("_", " ").lower()
+        return _refused(f"the server refused the client certificate of the input cert ({said})")
+    if any(word in reason for word in _NO_TLS):
+        return _refused("the server does not speak TLS on this port")
+    if any(word in reason for word in _NOTHING_IN_COMMON):
+        return _refused(
+            "the server agreed to none of the TLS versions and cipher suites of"
+            " tls_security_profile, or wants another client certificate"
+        )
+    return AssociationLostError(socket_text(error, seconds))
+
+
+def _refused(reason: str) -> AssociationRefusedError:
+    return AssociationRefusedError(reason, final=True, certificate=True)

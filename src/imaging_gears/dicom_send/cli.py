@@ -1,0 +1,223 @@
+"""``python -m imaging_gears.dicom_send.cli``: watch the gear send a session to a real DICOM server.
+
+The Flywheel site is the local one, the DICOM server is DCMTK's storescp, the images are those that
+pydicom brings along. The gear's image has this module and not the sandbox.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import zipfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from imaging_gears.dicom_send import GEAR
+
+if TYPE_CHECKING:
+    from imaging_gears.sandbox import Sandbox
+
+Json = dict[str, Any]
+
+MANIFEST = Path(__file__).resolve().parents[3] / "gears" / GEAR / "manifest.json"
+JOB_SECONDS = 120.0
+START_SECONDS = 5.0
+AE_TITLE = "PACS"
+USER = "coordinator"
+PROJECT, SESSION = "demo-center/ingest", "demo-center/ingest/110001/visit-1"
+_CT = "dicomdirtests/98892001/CT5N"
+_MR = "dicomdirtests/98892003/MR700"
+CUT = "MR_truncated.dcm"
+"""Its pixel data are cut short."""
+# Acquisition -> pydicom's sample files in its zip.
+SAMPLES: Mapping[str, tuple[str, ...]] = {
+    "CT5N": tuple(f"{_CT}/{each}" for each in ("2062", "2392", "2693", "3023", "3353")),
+    "MR700": tuple(
+        f"{_MR}/{each}" for each in ("4467", "4528", "4558", "4588", "4618", "4648", "4678")
+    ),
+    "compressed": ("JPEG2000.dcm", "SC_rgb_rle_2frame.dcm", "image_dfl.dcm", "JPEG-lossy.dcm"),
+    "damaged": ("MR_small.dcm", CUT),
+}
+
+
+class CannotRunError(Exception):
+    """The demo can't be shown here; the message is one sentence."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Show the demo.
+
+    Returns:
+        0; 1 where something turned out otherwise than the gear promises; 2 where it can't be shown.
+    """
+    if list(sys.argv[1:] if argv is None else argv) not in ([], ["demo"]):
+        _say("usage: python -m imaging_gears.dicom_send.cli [demo]")
+        return 2
+    try:
+        with tempfile.TemporaryDirectory(prefix="demo-") as name:
+            return _demo(Path(name))
+    except CannotRunError as error:
+        _say(str(error))
+        return 2
+
+
+def _demo(folder: Path) -> int:
+    program = shutil.which("storescp")
+    if program is None:
+        message = (
+            "The demo needs a DICOM server: storescp of DCMTK is not installed (Debian and Ubuntu:"
+            " apt-get install dcmtk; macOS: brew install dcmtk)."
+        )
+        raise CannotRunError(message)
+    archive = folder / "archive"
+    archive.mkdir()
+    with _storescp(program, archive) as port, _site() as sandbox:
+        count = _upload(sandbox)
+        _say(f"A session with {len(SAMPLES)} acquisitions, {count} DICOM images in four zips.")
+        _say(f"A DICOM server: storescp, AE title {AE_TITLE}, 127.0.0.1:{port}.\n")
+        job = _run(sandbox, port)
+        _say("The gear's log:\n\n" + _indented(str(job["log"])))
+        for title, text in _reports(sandbox).items():
+            _say(f"\n{title}, attached to the session:\n\n{_indented(text)}")
+        return _looked_at(archive, count)
+
+
+@contextmanager
+def _storescp(program: str, archive: Path) -> Iterator[int]:
+    """Start a DICOM server that keeps what it gets in `archive`; give its port."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = int(probe.getsockname()[1])
+    options = ["--fork", "-aet", AE_TITLE, "-od", str(archive), "+xa", str(port)]
+    process = subprocess.Popen(  # noqa: S603 - the program that was looked for
+        [program, *options], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    try:
+        _wait_for(port)
+        yield port
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def _wait_for(port: int) -> None:
+    until = time.monotonic() + START_SECONDS
+    while time.monotonic() < until:
+        try:
+            socket.create_connection(("127.0.0.1", port), 0.2).close()
+        except OSError:
+            time.sleep(0.02)
+        else:
+            return
+    message = "The demo can't go on: storescp does not listen."
+    raise CannotRunError(message)
+
+
+@contextmanager
+def _site() -> Iterator[Sandbox]:
+    """Start a Flywheel site with a session, and the gear."""
+    try:
+        from imaging_gears.sandbox import Sandbox, Seed  # noqa: PLC0415 - not in the gear's image
+    except ModuleNotFoundError as error:
+        message = f"The demo needs the extra sandbox: there is no module {error.name}."
+        raise CannotRunError(message) from error
+    acquisitions = [{"label": label} for label in SAMPLES]
+    session = {"label": "visit-1", "acquisitions": acquisitions}
+    project = {"label": "ingest", "subjects": [{"label": "110001", "sessions": [session]}]}
+    seed = {
+        "groups": [{"id": "demo-center", "projects": [project]}],
+        "gears": [str(MANIFEST)],
+        "users": [{"id": USER}],
+    }
+    with Sandbox.start(seed=Seed.model_validate(seed)) as sandbox:
+        yield sandbox
+
+
+def _upload(sandbox: Sandbox) -> int:
+    """Upload the samples; return how many images there are."""
+    for label, names in SAMPLES.items():
+        content = io.BytesIO()
+        with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as archive:
+            for name in names:
+                archive.writestr(f"images/{Path(name).name}", _sample(name))
+        acquisition = sandbox.site.lookup(f"{SESSION}/{label}")["_id"]
+        sandbox.site.upload(acquisition, f"{label}.zip", content.getvalue(), type="dicom")
+    return sum(map(len, SAMPLES.values()))
+
+
+def _sample(name: str) -> bytes:
+    from pydicom.data import get_testdata_file  # noqa: PLC0415 - only the demo needs samples
+
+    path = get_testdata_file(name, download=False)
+    if path is None:
+        message = "The demo can't go on: pydicom's sample files are not installed."
+        raise CannotRunError(message)
+    return Path(str(path)).read_bytes()
+
+
+def _run(sandbox: Sandbox, port: int) -> Json:
+    """Run the gear on the session, as somebody who works at the site does; return the job."""
+    from imaging_gears.sandbox.person import Person  # noqa: PLC0415 - not in the gear's image
+
+    config = {"destination": "127.0.0.1", "port": port, "called_ae": AE_TITLE}
+    with Person(sandbox.key(USER)) as person:
+        job_id = person.run_gear_on(GEAR, SESSION, config)
+        sandbox.wait_for_jobs(JOB_SECONDS)
+        return person.job(job_id)
+
+
+def _reports(sandbox: Sandbox) -> dict[str, str]:
+    site = sandbox.site
+    files = site.container(site.lookup(SESSION)["_id"])["files"]
+    return {each["name"]: site.read(each["file_id"]).decode() for each in files}
+
+
+def _looked_at(archive: Path, count: int) -> int:
+    """Say what arrived, and compare it with what was uploaded."""
+    from pydicom import dcmread  # noqa: PLC0415 - as above
+
+    arrived = {str(ds.SOPInstanceUID): ds for ds in map(dcmread, sorted(archive.iterdir()))}
+    wanted = {
+        str(ds.SOPInstanceUID): ds
+        for names in SAMPLES.values()
+        for ds in (dcmread(io.BytesIO(_sample(name))) for name in names if name != CUT)
+    }
+    # Some of these scanners use the group themselves: the tag is in a block of its own then.
+    marked = sum(
+        any(each.value == "DICOM Send" for each in ds.group_dataset(0x0021))
+        for ds in arrived.values()
+    )
+    pixels = sum(
+        ds.PixelData == wanted[uid].PixelData for uid, ds in arrived.items() if uid in wanted
+    )
+    facts = {"images": count, "arrived": len(arrived), "tag": marked, "same pixels": pixels}
+    _say(f"\nWhat the server has: {json.dumps(facts)}")
+    good = arrived.keys() == wanted.keys() and marked == pixels == len(wanted)
+    _say(
+        "Every whole image arrived, with the tag and its own pixel data; the one that is cut short"
+        " was not sent, and the job failed because of it, as it should."
+        if good
+        else "This is NOT what the gear promises."
+    )
+    return 0 if good else 1
+
+
+def _indented(text: str) -> str:
+    return "\n".join(f"    {line}" for line in text.rstrip("\n").splitlines())
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,243 @@
+"""`examine`: the instances in an upload, each walked to its end, ready to be sent with the mark."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+from imaging_gears.dicom.members import ARCHIVES
+from imaging_gears.dicom.recognition import PREFIX_SIZE, Kind, kind_of
+from imaging_gears.dicom.whole import PassedMember, WholeMember, WholeUpload
+from imaging_gears.dicom_send.recode import recoded
+from imaging_gears.dicom_send.splicing import Spliced, held_back
+from imaging_gears.dicom_send.tagging import Group, Mark, check_mark, plan
+from imaging_gears.dicom_send.walking import Walk
+from imaging_gears.errors import InputFileError, NotDicomError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from types import TracebackType
+
+    from imaging_gears.dicom_send.tagging import Plan
+
+__all__ = ["Contents", "Instance", "Mark", "Refused", "as_uncompressed", "check_mark", "examine"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Instance:
+    """One DICOM of an upload, walked to its end. It holds no pixel data.
+
+    Args:
+        number: its place among the members of the upload, from 0.
+        name: as the archive has it, None for the upload itself. It may identify a patient.
+        sop_class_uid: of the data set.
+        sop_instance_uid: of the data set.
+        transfer_syntax_uid: how `chunks` is encoded.
+        marked: the mark was there already; nothing is inserted.
+        length: bytes of the data set as it will be sent.
+        mark_tags: of the mark's private creator and value.
+        pieces: see `chunks`.
+    """
+
+    number: int
+    name: str | None = field(repr=False)
+    sop_class_uid: str = field(repr=False)
+    sop_instance_uid: str = field(repr=False)
+    transfer_syntax_uid: str = field(repr=False)
+    marked: bool
+    length: int
+    mark_tags: tuple[int, int] = field(repr=False)
+    pieces: Callable[[], Iterator[bytes | memoryview]] = field(repr=False, compare=False)
+
+    def chunks(self) -> Iterator[bytes | memoryview]:
+        """Yield the data set with the mark, in pieces of at most 1 MiB, each time from its start.
+
+        A member of a zip that is not compressed is checked before its first piece; of others the
+        last piece comes after the source has been read to its end and found to be right. Several
+        threads may read several instances, or the same one, at once.
+
+        Raises:
+            ImagingError: the upload was damaged, or became another one, since it was examined.
+        """
+        return self.pieces()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refused:
+    """A member that looks like DICOM, or may be one, and is not to be sent.
+
+    Args:
+        number: its place among the members of the upload, from 0.
+        name: as the archive has it; None for the upload itself, and for what is missing behind the
+            place where an archive is cut off. It may identify a patient.
+        reason: one sentence, without any value of the file.
+        sop_instance_uid: where it was read before something was found to be wrong.
+    """
+
+    number: int
+    name: str | None = field(repr=False)
+    reason: str
+    sop_instance_uid: str | None = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Contents:
+    """What is in an upload. It holds the file open, as a context manager or until `close`.
+
+    Args:
+        instances: what can be sent, in the order of the upload.
+        refused: what can't.
+        ignored: how many members are no DICOM; folders are not counted.
+        upload: the open file.
+    """
+
+    instances: tuple[Instance, ...]
+    refused: tuple[Refused, ...]
+    ignored: int
+    upload: WholeUpload = field(repr=False, compare=False)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file; `chunks` of its instances raises from now on."""
+        self.upload.close()
+
+
+def examine(path: Path, mark: Mark) -> Contents:
+    """Walk through everything in the upload at `path`.
+
+    Args:
+        path: a DICOM, or a zip, tar or tar.gz with DICOM in it at any depth of folders. Archives
+            inside of it are not opened, links are not followed.
+        mark: the private tag that instances get.
+
+    Raises:
+        OSError: there is no such file, or it can't be read.
+        ArchiveError: it is an archive that can't be read at all, or of another kind.
+        ConfigError: `mark` can't be written.
+    """
+    check_mark(mark)
+    upload = WholeUpload(path)
+    try:
+        return _examined(upload, mark)
+    except BaseException:
+        upload.close()
+        raise
+
+
+def _examined(upload: WholeUpload, mark: Mark) -> Contents:
+    instances: list[Instance] = []
+    refused: list[Refused] = []
+    ignored = 0
+    for member in upload.members():
+        found = _looked_at(upload, member, mark)
+        if isinstance(found, Instance):
+            instances.append(found)
+        elif isinstance(found, Refused):
+            refused.append(found)
+        else:
+            ignored += 1
+    return Contents(
+        instances=tuple(instances), refused=tuple(refused), ignored=ignored, upload=upload
+    )
+
+
+def _looked_at(
+    upload: WholeUpload, member: WholeMember | PassedMember, mark: Mark
+) -> Instance | Refused | None:
+    """Return what a member is, None for what is no DICOM.
+
+    Raises:
+        ArchiveError: all members together exceed the bounds.
+    """
+    if isinstance(member, PassedMember):
+        return _refused(member, member.reason, None) if member.lost else None
+    walk: Walk | None = None
+    try:
+        source = member.bounded()
+        kind = kind_of(source.peek(PREFIX_SIZE))
+        if kind is Kind.OTHER or kind in ARCHIVES:
+            return None
+        walk = Walk(source, mark.group)
+        walk.run()
+        tag = plan(mark, Group(walk.elements, walk.place, walk.encoding))
+        return _instance(member, walk, tag)
+    except NotDicomError:
+        return None  # a DICOMDIR: every export to a disc has one
+    except InputFileError as error:
+        # Not this member is at fault, but all of them together.
+        if upload.exhausted:
+            raise
+        return _refused(member, error.message, walk)
+
+
+def _refused(member: WholeMember | PassedMember, reason: str, walk: Walk | None) -> Refused:
+    return Refused(
+        number=member.number,
+        name=member.name,
+        reason=reason,
+        sop_instance_uid=walk.sop_instance_uid if walk else None,
+    )
+
+
+def _instance(member: WholeMember, walk: Walk, tag: Plan) -> Instance:
+    source = Spliced(member.open, walk.start, walk.packed_length, walk.deflated, tag.edits)
+    length = walk.length + tag.growth
+    if walk.deflated:
+        # How long a deflated data set becomes is known when it has been deflated.
+        length = sum(map(len, source.pieces()))
+    return Instance(
+        number=member.number,
+        name=member.name,
+        sop_class_uid=walk.sop_class_uid or "",
+        sop_instance_uid=walk.sop_instance_uid or "",
+        transfer_syntax_uid=walk.transfer_syntax_uid,
+        marked=not tag.edits,
+        length=length,
+        mark_tags=(tag.creator, tag.value),
+        pieces=source.pieces,
+    )
+
+
+def as_uncompressed(instance: Instance, transfer_syntax_uid: str) -> Instance:
+    """Return `instance` in another transfer syntax without compression.
+
+    Every value stays what it is; sequences and items get undefined lengths, group lengths are left
+    out (retired, PS3.5 7.2). It is read through once here, because its length must be known.
+
+    Args:
+        instance: in implicit little, explicit little or explicit big endian, or deflated.
+        transfer_syntax_uid: one of the first three.
+
+    Raises:
+        HeaderError: one of the two is another transfer syntax, or something nested in the data set
+            contradicts its lengths.
+        ImagingError: as `Instance.chunks` does.
+    """
+    if transfer_syntax_uid == instance.transfer_syntax_uid:
+        return instance
+
+    def pieces() -> Iterator[bytes | memoryview]:
+        return held_back(recoded(instance, transfer_syntax_uid))
+
+    return Instance(
+        number=instance.number,
+        name=instance.name,
+        sop_class_uid=instance.sop_class_uid,
+        sop_instance_uid=instance.sop_instance_uid,
+        transfer_syntax_uid=transfer_syntax_uid,
+        marked=instance.marked,
+        length=sum(map(len, pieces())),
+        mark_tags=instance.mark_tags,
+        pieces=pieces,
+    )

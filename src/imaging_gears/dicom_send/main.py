@@ -1,0 +1,254 @@
+"""DicomSend: every image of every file, each sent once, each accounted for. Over ports."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+
+from imaging_gears.dicom_send.config import SendConfig
+from imaging_gears.dicom_send.report import FileReport, ImageNote, ImageOutcome
+from imaging_gears.dicom_send.world import Contents, Counted, Image, Upload, World
+from imaging_gears.errors import ImagingError
+from imaging_gears.gear.joblog import log, step
+from imaging_gears.ports import Sendable, Sent, StoredFile
+
+MEGABYTE = 1_000_000
+REASONS_LOGGED = 10
+"""Different reasons that the log tells for a file; the report has all of them."""
+UNSENT = "the run ended before it was sent"
+# Of the adapter's phrases only a server's comment stands in quotation marks, and it may hold some.
+_COMMENT = re.compile(r':? *".*"', re.DOTALL)
+
+
+@dataclass(slots=True)
+class DicomSend:
+    """One run: the files one after the other, with what the run knows across them.
+
+    Attributes:
+        total: how many files there are.
+        reports: of the files so far, in their order.
+        seen: SOP instance UIDs that were sent, and where each was: number of file and image.
+    """
+
+    config: SendConfig
+    world: World
+    total: int
+    reports: list[FileReport] = field(default_factory=list)
+    seen: dict[str, tuple[int, int]] = field(default_factory=dict, repr=False)
+
+    def run(self, uploads: Iterator[Upload]) -> list[FileReport]:
+        """Send the files; return what became of each."""
+        for upload in uploads:
+            report = FileReport(name=upload.name, stored=upload.stored)
+            self.reports.append(report)
+            self._one(upload, report)
+            if self.world.server.given_up is not None:
+                break
+        return self.reports
+
+    def not_tried(self, files: Sequence[StoredFile]) -> None:
+        """Take down the files that the run did not come to, because the server was given up."""
+        why = self.world.server.given_up or "the run ended before"
+        for stored in files[len(self.reports) :]:
+            report = FileReport(name=stored.name, stored=stored)
+            report.notes.append(ImageNote(outcome="failed", reason=f"not tried: {why}"))
+            self.reports.append(report)
+
+    def _one(self, upload: Upload, report: FileReport) -> None:
+        number, begun, gone = len(self.reports), time.perf_counter(), Counter[str]()
+        try:
+            path = upload.fetch()
+            begun = time.perf_counter()
+            with self.world.examine(path) as contents:
+                self.world.progress()
+                self._contents(contents, report, gone)
+        except ImagingError as error:
+            log.error("file %d: %s: %s", number, error.code, discreet(error.sentence()))
+            report.notes.append(ImageNote(outcome="failed", reason=error.message))
+        except BaseException:
+            if not (report.in_series or report.notes):
+                report.notes.append(ImageNote(outcome="failed", reason=UNSENT))
+            raise
+        seconds = max(time.perf_counter() - begun, 1e-6)
+        log.info(
+            "file %d of %d (%s): %d of %d images %s, %d left out; %.1f s, %.0f images/s, %.1f MB/s",
+            number,
+            self.total,
+            _where(upload.stored),
+            report.sent,
+            report.in_series,
+            "would be sent" if self.config.dry_run else "sent",
+            report.left_out,
+            seconds,
+            report.sent / seconds,
+            gone["bytes"] / MEGABYTE / seconds,
+        )
+
+    def _contents(self, contents: Contents, report: FileReport, gone: Counter[str]) -> None:
+        if contents.ignored:
+            log.info("file %d: %d members are no DICOM", len(self.reports), contents.ignored)
+        for each in contents.refused:
+            log.warning("file %d, image %d: %s", len(self.reports), each.number + 1, each.reason)
+            report.refuse(
+                ImageNote(
+                    outcome="refused",
+                    reason=each.reason,
+                    number=each.number,
+                    member=each.name,
+                    sop_instance_uid=each.sop_instance_uid,
+                )
+            )
+        images = {each.number: each for each in self._chosen(contents.instances, report)}
+        if not (contents.instances or contents.refused):
+            log.warning("file %d: there is no DICOM image in it", len(self.reports))
+            report.notes.append(ImageNote(outcome="failed", reason="no DICOM image in it"))
+        if self.config.dry_run:
+            self._tell_offers(images, report)
+        elif images:
+            self._send(images, report, gone)
+
+    def _chosen(self, instances: Sequence[Image], report: FileReport) -> Iterator[Image]:
+        """Return the images to send: each SOP instance of the run once, and none sent before."""
+        for image in instances:
+            uid = image.sop_instance_uid
+            if image.marked and not self.config.resend:
+                reason = "it carries the tag: it was sent before"
+                report.leave_out(_note(image, "marked", reason))
+            elif uid in self.seen:
+                file, first = self.seen[uid]
+                reason = f"the same SOP instance as image {first + 1} of file {file}"
+                report.leave_out(_note(image, "duplicate", reason))
+            else:
+                self.seen[uid] = (len(self.reports), image.number)
+                yield image
+
+    def _send(self, images: Mapping[int, Image], report: FileReport, gone: Counter[str]) -> None:
+        items = [Counted(image, gone, self.world.progress) for image in images.values()]
+        reasons: Counter[str] = Counter()
+        arrived: list[Sendable] = []
+
+        def convert(item: Sendable, transfer_syntax_uid: str) -> Sendable:
+            image = self.world.convert(images[item.number], transfer_syntax_uid)
+            return Counted(image, gone, self.world.progress)
+
+        missing = dict(images)
+        try:
+            with closing(self.world.server.send(items, convert)) as results:
+                for sent in results:
+                    self.world.progress()
+                    image = missing.pop(sent.number)
+                    report.take_down(sent, image.name, image.sop_instance_uid)
+                    if sent.outcome != "sent":
+                        reasons[_logged(sent)] += 1
+                    if sent.outcome == "failed":
+                        # A further copy of it, in another file, may have better luck.
+                        del self.seen[image.sop_instance_uid]
+                    else:
+                        arrived.append(image)
+        finally:
+            # After an error that nobody foresaw, or a cancelled job: each image has its row.
+            for image in missing.values():
+                report.refuse(_note(image, "failed", UNSENT))
+        _log_reasons(len(self.reports), reasons)
+        if self.config.verify and arrived:
+            self._verify(arrived, images, report)
+
+    def _verify(
+        self, arrived: Sequence[Sendable], images: Mapping[int, Image], report: FileReport
+    ) -> None:
+        """Ask the server for the images; one that it has not got was not sent."""
+        number = len(self.reports)
+        try:
+            stored = self.world.server.stored(arrived)
+        except ImagingError as error:
+            log.warning("file %d: not verified: %s", number, discreet(error.message))
+            report.notes.append(ImageNote(outcome="not checked", reason=error.message))
+            return
+        if stored is None:
+            log.warning("file %d: not verified: the server offers no C-FIND", number)
+            reason = "the server offers no C-FIND"
+            report.notes.append(ImageNote(outcome="not checked", reason=reason))
+            return
+        lost = [each for each in arrived if each.sop_instance_uid not in stored]
+        log.info("file %d: the server has %d images", number, len(arrived) - len(lost))
+        for each in lost:
+            report.sent -= 1
+            del self.seen[each.sop_instance_uid]
+            reason = "the server took it, but C-FIND does not find it"
+            report.notes.append(_note(images[each.number], "not found", reason))
+        if lost:
+            log.warning("file %d: C-FIND does not find %d of them", number, len(lost))
+
+    def _tell_offers(self, images: Mapping[int, Image], report: FileReport) -> None:
+        """Count what would be sent, and name what would be refused."""
+        pairs = {(each.sop_class_uid, each.transfer_syntax_uid) for each in images.values()}
+        missing, refused = dict(images), Counter[str]()
+        try:
+            with step("presentation contexts") as remarks:
+                offers = self.world.server.offers(pairs) if pairs else {}
+                taken = sum(why is None for why in offers.values())
+                remarks.append(f"{taken} of {len(offers)} taken")
+            for each in images.values():
+                del missing[each.number]
+                why = offers[each.sop_class_uid, each.transfer_syntax_uid]
+                if why is None:
+                    report.in_series += 1
+                    report.sent += 1
+                else:
+                    report.refuse(_note(each, "failed", why))
+                    refused[f"{_pair_names(each)}: {discreet(why)}"] += 1
+        finally:
+            for each in missing.values():
+                report.refuse(_note(each, "failed", "the server could not be asked"))
+        _log_reasons(len(self.reports), refused)
+
+
+def _note(image: Image, outcome: ImageOutcome, reason: str) -> ImageNote:
+    return ImageNote(
+        outcome=outcome,
+        reason=reason,
+        number=image.number,
+        member=image.name,
+        sop_instance_uid=image.sop_instance_uid,
+    )
+
+
+def _log_reasons(number: int, reasons: Counter[str]) -> None:
+    for text, count in reasons.most_common(REASONS_LOGGED):
+        log.warning("file %d: %d images: %s", number, count, text)
+
+
+def _pair_names(image: Image) -> str:
+    """Return SOP class and transfer syntax by their names in PS3.6.
+
+    Whatever else stands in those elements is data of an image that nobody vouches for.
+    """
+    from pydicom.config import IGNORE  # noqa: PLC0415 - only a dry run needs names
+    from pydicom.uid import UID  # noqa: PLC0415 - as above
+
+    uids = [UID(uid, IGNORE) for uid in (image.sop_class_uid, image.transfer_syntax_uid)]
+    sop_class, syntax = ("private or unknown" if uid.name == uid else uid.name for uid in uids)
+    return f"{sop_class}, {syntax}"
+
+
+def discreet(text: str) -> str:
+    """Return a phrase without a server's own words: they may name a patient, and logs travel."""
+    return _COMMENT.sub("", text)
+
+
+def _logged(sent: Sent) -> str:
+    """Return why, for the log; the report has the server's comment too."""
+    if sent.status is not None:
+        return f"{sent.outcome}, C-STORE status 0x{sent.status:04X}"
+    return f"{sent.outcome}: {discreet(sent.reason)}"
+
+
+def _where(stored: StoredFile | None) -> str:
+    if stored is None:
+        return "no site"
+    container = stored.place.container
+    return f"file {stored.file_id}, {container.type} {container.id}"

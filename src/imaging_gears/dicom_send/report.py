@@ -1,0 +1,204 @@
+"""What a run reports: a row per file, a row per image that was not simply sent. Pure.
+
+No row says anything in a log but ids, numbers and counts: labels and names of files and members may
+name patients, and go into the CSV files only.
+"""
+
+from __future__ import annotations
+
+import csv
+import datetime as dt
+import io
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from imaging_gears.ports import Place, Sent, StoredFile
+
+Status = Literal["Complete", "Incomplete", "Failed"]
+ImageOutcome = Literal[
+    "failed", "refused", "not found", "duplicate", "marked", "warning", "converted", "not checked"
+]
+
+COLUMNS = ("Acquisition ID", "FW Path", "Filename", "Images in Series", "Images Sent", "Status")
+INSTANCE_COLUMNS = (
+    "Acquisition ID",
+    "FW Path",
+    "Filename",
+    "Image",
+    "Member",
+    "SOP Instance UID",
+    "Outcome",
+    "Reason",
+)
+LOGGED = ("file", "Acquisition ID", "Images in Series", "Images Sent", "Status")
+
+LABEL_LENGTH = 60
+"""Characters of a label in a file name; file systems take 255 bytes in all."""
+# Flywheel takes no slash, and its storage and file systems stumble over the rest. The colons of the
+# time are taken everywhere.
+_REFUSED = re.compile(r'[\x00-\x1f\x7f/\\*?"<>|%#]')
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageNote:
+    """One image that was not sent, or not simply sent; `number` is its index in the file."""
+
+    outcome: ImageOutcome
+    reason: str
+    number: int | None = None
+    member: str | None = field(default=None, repr=False)
+    sop_instance_uid: str | None = field(default=None, repr=False)
+
+
+@dataclass(slots=True, kw_only=True)
+class FileReport:
+    """What became of a file.
+
+    Attributes:
+        name: of the file.
+        stored: where it lies in Flywheel; None in a run without a site.
+        in_series: images that were to be sent, the damaged ones included; an image that is left
+            out on purpose (a duplicate, one that was sent before) is none of them.
+        sent: images that the server has taken, each counted once.
+        left_out: images that were left out on purpose.
+    """
+
+    name: str = field(repr=False)
+    stored: StoredFile | None = field(default=None, repr=False)
+    in_series: int = 0
+    sent: int = 0
+    left_out: int = 0
+    notes: list[ImageNote] = field(default_factory=list, repr=False)
+
+    @property
+    def status(self) -> Status:
+        """The seed's status; a file in which there is nothing to send has failed, too."""
+        if self.sent == self.in_series and (self.sent or self.left_out):
+            return "Complete"
+        return "Incomplete" if self.sent else "Failed"
+
+    @property
+    def acquisition_id(self) -> str:
+        """The id of the acquisition that it lies in; empty where it lies in none."""
+        return (self.stored.place.id("acquisition") if self.stored else None) or ""
+
+    @property
+    def path(self) -> str:
+        """Its Flywheel path; empty where there is no site."""
+        return self.stored.path if self.stored else ""
+
+    def leave_out(self, note: ImageNote) -> None:
+        """Take down an image that is not to be sent."""
+        self.left_out += 1
+        self.notes.append(note)
+
+    def refuse(self, note: ImageNote) -> None:
+        """Take down an image that was to be sent and can't be."""
+        self.in_series += 1
+        self.notes.append(note)
+
+    def take_down(self, sent: Sent, member: str | None, sop_instance_uid: str) -> None:
+        """Take down what became of an image that was tried."""
+        self.in_series += 1
+        self.sent += sent.outcome != "failed"
+        outcome: ImageOutcome | None = None if sent.outcome == "sent" else sent.outcome
+        if outcome is not None or sent.transfer_syntax_uid is not None:
+            how = f"sent in transfer syntax {sent.transfer_syntax_uid}"
+            converted = how if sent.transfer_syntax_uid is not None else ""
+            self.notes.append(
+                ImageNote(
+                    outcome=outcome or "converted",
+                    reason="; ".join(each for each in (sent.reason, converted) if each),
+                    number=sent.number,
+                    member=member,
+                    sop_instance_uid=sop_instance_uid,
+                )
+            )
+
+
+def files_csv(reports: Iterable[FileReport]) -> bytes:
+    """Return the report: a row per file, the columns of `COLUMNS`."""
+    return _csv(COLUMNS, (_row(each) for each in reports))
+
+
+def instances_csv(reports: Iterable[FileReport]) -> bytes:
+    """Return a row per image that was not simply sent, the columns of `INSTANCE_COLUMNS`."""
+    return _csv(
+        INSTANCE_COLUMNS,
+        (
+            (
+                each.acquisition_id,
+                each.path,
+                each.name,
+                "" if note.number is None else note.number + 1,
+                note.member or "",
+                note.sop_instance_uid or "",
+                note.outcome,
+                note.reason,
+            )
+            for each in reports
+            for note in each.notes
+        ),
+    )
+
+
+def _row(report: FileReport) -> tuple[str | int, ...]:
+    counts = (report.in_series, report.sent, report.status)
+    return (report.acquisition_id, report.path, report.name, *counts)
+
+
+def _csv(columns: Sequence[str], rows: Iterable[Sequence[str | int]]) -> bytes:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows([cell(value) for value in row] for row in rows)
+    # A name that is no text (a member's, in an old code page) must not cost the report.
+    return text.getvalue().encode("utf-8", "backslashreplace")
+
+
+def cell(value: str | int) -> str | int:
+    """Return a cell that no spreadsheet runs as a formula (OWASP, CSV injection)."""
+    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
+
+
+def report_names(place: Place | None, moment: dt.datetime, *, dry: bool = False) -> tuple[str, str]:
+    """Return the names of the two CSV files.
+
+    Args:
+        place: of the session, or of the one acquisition that was chosen; or of a subject.
+        moment: of the report; its name has it in UTC.
+        dry: whether nothing was sent; the names say so.
+    """
+    types = ("session", "acquisition")
+    labels = [place.label(each) for each in types] if place else []
+    parts = [label for label in labels if label] or [place.containers[-1][1] if place else "local"]
+    stamp = moment.astimezone(dt.UTC).strftime("%Y-%m-%d_%H:%M:%S")
+    kind = ["dry-run"] if dry else []
+    stem = "_".join([*(each[:LABEL_LENGTH] for each in parts), *kind, stamp])
+    stem = f"dicom-send_report-{_REFUSED.sub('-', stem)}"
+    return f"{stem}.csv", f"{stem}_instances.csv"
+
+
+def log_table(reports: Sequence[FileReport]) -> list[str]:
+    """Return the report for the log: files by their number in it, no label and no name."""
+    rows = [
+        LOGGED,
+        *(
+            (
+                str(number),
+                each.acquisition_id or "-",
+                str(each.in_series),
+                str(each.sent),
+                each.status,
+            )
+            for number, each in enumerate(reports, 1)
+        ),
+    ]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [
+        "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    ]

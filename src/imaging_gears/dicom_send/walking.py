@@ -1,0 +1,227 @@
+"""Walking one DICOM to its end: whether it is whole, and what is needed to send it."""
+
+from __future__ import annotations
+
+import re
+from struct import Struct
+from typing import TYPE_CHECKING, Final
+
+from imaging_gears.dicom.attributes import SERIES_INSTANCE_UID, SOP_CLASS_UID, SOP_INSTANCE_UID
+from imaging_gears.dicom.bounds import ELEMENT_COST, MAX_VALUE_LENGTH
+from imaging_gears.dicom.elements import (
+    DELIMITER_GROUP,
+    UNDEFINED_LENGTH,
+    Element,
+    read_element,
+    skip_value,
+)
+from imaging_gears.dicom.header import check_place, open_data_set, read_meta
+from imaging_gears.dicom.streams import BoundedStream, cut_off
+from imaging_gears.dicom.transfer_syntax import (
+    ELEMENT_HEADER_SIZE,
+    EXPLICIT_BIG,
+    EXPLICIT_LITTLE,
+    IMPLICIT_LITTLE,
+    SHORT_VRS,
+    Encoding,
+    is_deflated,
+)
+from imaging_gears.dicom_send.images import PIXEL_TAGS, has_pixels, pixel_bytes
+from imaging_gears.dicom_send.tagging import GroupElement
+from imaging_gears.errors import HeaderError
+
+if TYPE_CHECKING:
+    from imaging_gears.dicom.header import Meta
+
+IMPLICIT_UID: Final = "1.2.840.10008.1.2"
+EXPLICIT_UID: Final = "1.2.840.10008.1.2.1"
+BIG_UID: Final = "1.2.840.10008.1.2.2"
+DEFLATED_UID: Final = "1.2.840.10008.1.2.1.99"
+NATIVE: Final = {
+    IMPLICIT_UID: IMPLICIT_LITTLE,
+    EXPLICIT_UID: EXPLICIT_LITTLE,
+    BIG_UID: EXPLICIT_BIG,
+    DEFLATED_UID: EXPLICIT_LITTLE,
+}
+"""Transfer syntaxes without compressed pixels (PS3.5 A.1 to A.3, A.5), with their encodings."""
+
+# PS3.5 9.1 allows no leading zeros; scanners write them, and servers take them.
+_UID: Final = re.compile(r"\d+(?:\.\d+)+", re.ASCII)
+_MAX_UID: Final = 64
+_FIRST_GROUP: Final = 0x0008  # PS3.10 7.2: 0000 to 0006 are for messages, meta and media
+_PIXEL_DATA: Final = 0x7FE00010
+_PIXELS: Final = frozenset({0x7FE00008, 0x7FE00009, _PIXEL_DATA, 0x00287FE0})  # PS3.3 C.7.6.3, .24
+_DRAIN: Final = 64 * 1024
+# Where elements are looked at one by one: those that are needed, and what can't stand there.
+_STOPS: Final = (
+    *(SOP_CLASS_UID.tag, SOP_INSTANCE_UID.tag, *PIXEL_TAGS),
+    *(*_PIXELS, DELIMITER_GROUP << 16, 1 << 32),
+)
+_HEAD: Final = {
+    IMPLICIT_LITTLE: Struct("<HH0sL"),
+    EXPLICIT_LITTLE: Struct("<HH2sH"),
+    EXPLICIT_BIG: Struct(">HH2sH"),
+}
+_PLAIN_VRS: Final = {True: SHORT_VRS, False: frozenset({b""})}
+
+
+class Walk:
+    """What is known of a DICOM, the more the further `run` came before it raised.
+
+    Args:
+        source: at the start of the file.
+        group: the group whose elements are collected.
+    """
+
+    def __init__(self, source: BoundedStream, group: int) -> None:
+        self.sop_class_uid: str | None = None
+        self.sop_instance_uid: str | None = None
+        self.transfer_syntax_uid = ""
+        self.encoding = EXPLICIT_LITTLE
+        self.start = 0  # of the data set in the file
+        self.length = 0  # of the data set, inflated
+        self.packed_length = 0  # of what follows the meta information in the file
+        self.elements: list[GroupElement] = []
+        self.place = 0  # of the first element behind `group`, from the start of the data set
+        self._source = source
+        self._group = group
+        self._last = -1
+        self._pixels: int | None = None  # bytes of native pixel data
+        self._described: dict[int, bytes] = {}  # what says how many they are
+        self._has_pixels = False
+        self._is_encapsulated = False
+
+    @property
+    def deflated(self) -> bool:
+        """Whether the data set is compressed as a whole."""
+        return is_deflated(self.transfer_syntax_uid)
+
+    def run(self) -> None:
+        """Walk to the end.
+
+        Raises:
+            NotDicomError: it is a DICOMDIR.
+            HeaderError: it is not whole, contradicts itself, or is no SOP instance.
+            ArchiveError: the archive that it is in is damaged there.
+        """
+        meta, _ = read_meta(self._source, with_instance=True)
+        self.start = self._source.position
+        data_set, self.encoding = open_data_set(self._source, meta)
+        self._walk(data_set)
+        # Here ends a member of an archive; where it is compressed, its checksum is compared now.
+        while self._source.read(_DRAIN):
+            pass
+        self.packed_length = self._source.position - self.start
+        self._check(meta)
+
+    def _walk(self, data_set: BoundedStream) -> None:
+        base = data_set.position
+        stops = (*_STOPS, self._group << 16)
+        while (element := read_element(data_set, self.encoding)) is not None:
+            check_place(element, self._last)
+            if element.group < _FIRST_GROUP:
+                raise HeaderError("The data set has elements of a group that it must not have.")
+            value = self._value(data_set, element)
+            start, self.length = self.length, data_set.position - base
+            self._note(element, GroupElement(element.tag, start, self.length, value))
+            self._last = element.tag
+            if element.group <= self._group:
+                self.place = self.length
+            if element.group != self._group:
+                self._pass_held(data_set, min(stop for stop in stops if stop > self._last))
+                self.length = data_set.position - base
+                if self._last >> 16 <= self._group:
+                    self.place = self.length
+
+    def _pass_held(self, data_set: BoundedStream, stop: int) -> None:
+        """Pass elements below the tag `stop` that are in memory, and that nothing is wrong with.
+
+        Of the hundred elements before the pixels nearly all are of this kind. Each costs a tenth of
+        what `read_element` does, to which the first one is left that is any different.
+        """
+        held = data_set.peek(data_set.held)
+        unpack, vrs = _HEAD[self.encoding].unpack_from, _PLAIN_VRS[self.encoding.explicit]
+        size, last, end = len(held) - ELEMENT_HEADER_SIZE, self._last, 0
+        count = 0
+        while end <= size:
+            group, number, vr, length = unpack(held, end)
+            tag = group << 16 | number
+            after = end + ELEMENT_HEADER_SIZE + length
+            if not last < tag < stop or vr not in vrs or after > len(held):
+                break
+            last, end = tag, after
+            count += 1
+        data_set.budget.spend(count * ELEMENT_COST)
+        data_set.skip(end, "a value")
+        self._last = last
+
+    def _value(self, data_set: BoundedStream, element: Element) -> bytes | None:
+        """Pass the value of `element`; return it where it is needed and not too long."""
+        wanted = element.tag in (SOP_CLASS_UID.tag, SOP_INSTANCE_UID.tag, *PIXEL_TAGS)
+        wanted = wanted or element.group == self._group
+        if wanted and element.length <= MAX_VALUE_LENGTH:
+            return data_set.read_exactly(element.length, "a value")
+        skip_value(data_set, element, self.encoding)
+        return None
+
+    def _note(self, element: Element, found: GroupElement) -> None:
+        if element.tag == SOP_CLASS_UID.tag:
+            self.sop_class_uid = _uid(found.value, SOP_CLASS_UID.keyword)
+        elif element.tag == SOP_INSTANCE_UID.tag:
+            self.sop_instance_uid = _uid(found.value, SOP_INSTANCE_UID.keyword)
+        elif element.tag in _PIXELS:
+            self._has_pixels = True
+            self._is_encapsulated |= element.length == UNDEFINED_LENGTH
+            self._pixels = element.length
+        elif element.tag in PIXEL_TAGS and found.value is not None:
+            self._described[element.tag] = found.value
+        if element.group == self._group:
+            self.elements.append(found)
+
+    def _check(self, meta: Meta) -> None:
+        if self._last < SERIES_INSTANCE_UID.tag:
+            # Every instance of a study has SeriesInstanceUID (PS3.3 C.7.3.1, Type 1), and those
+            # without a study have elements behind it.
+            raise cut_off("its header")
+        # What the meta information has of these is not sent: the data set says what it is.
+        for keyword, own in (
+            (SOP_CLASS_UID.keyword, self.sop_class_uid),
+            (SOP_INSTANCE_UID.keyword, self.sop_instance_uid),
+        ):
+            if own is None:
+                raise HeaderError(f"The data set has no {keyword}.")
+        if not self._has_pixels and has_pixels(self.sop_class_uid or ""):
+            raise HeaderError("It is an image without pixel data: cut off, or stripped of them.")
+        self.transfer_syntax_uid = self._syntax(meta.transfer_syntax_uid)
+        if self._pixels is not None and not self._is_encapsulated:
+            least = pixel_bytes(self._described, little=self.encoding.little)
+            if self._pixels < least:
+                raise HeaderError("The pixel data are shorter than the image: cut short.")
+
+    def _syntax(self, stated: str | None) -> str:
+        """Return the transfer syntax; one that the file does not state is one without compression.
+
+        Raises:
+            HeaderError: it is no UID, or contradicts the pixel data.
+        """
+        uid = _uid(stated.encode(), "TransferSyntaxUID") if stated else _native(self.encoding)
+        if self._is_encapsulated and uid in NATIVE:
+            reason = "says that it is not compressed" if stated else "does not say how"
+            raise HeaderError(f"The pixel data are compressed, and the file {reason}.")
+        return uid
+
+
+def _uid(value: bytes | None, keyword: str) -> str:
+    """Return a UID without its padding.
+
+    Raises:
+        HeaderError: it is none (PS3.5 9.1).
+    """
+    text = (value or b"").decode("ascii", errors="replace").strip("\0 ")
+    if len(text) > _MAX_UID or not _UID.fullmatch(text):
+        raise HeaderError(f"{keyword} is no UID.")
+    return text
+
+
+def _native(encoding: Encoding) -> str:
+    return next(uid for uid, form in NATIVE.items() if form == encoding)

@@ -1,0 +1,208 @@
+"""DICOM servers on this machine: DCMTK's storescp, and one that does what a test tells it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pynetdicom import AE, ALL_TRANSFER_SYNTAXES, evt
+
+from imaging_gears.adapters.dimse import DimseServer
+from imaging_gears.adapters.dimse_opening import Limits
+from imaging_gears.ports import Peer, Sent
+from tests.dcmtk import dcmtk
+from tests.dimse.items import CT, MR, Item, converted
+
+START_SECONDS = 5.0
+QUICK = Limits(connect=2, answer=2, progress=2, waits=(0.01, 0.02, 0.04))
+
+
+def free_port() -> int:
+    """A port that nobody listens on at this moment."""
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return int(sock.getsockname()[1])
+
+
+@dataclass
+class StoreScp:
+    """A storescp process, which can be killed and started again at the same port."""
+
+    folder: Path
+    options: tuple[str, ...] = ()
+    port: int = field(default_factory=free_port)
+    process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start it and wait until it listens."""
+        command = [dcmtk("storescp"), "-aet", "SCP", "-od", str(self.folder), *self.options]
+        # In a session of its own: with --fork it has children.
+        self.process = subprocess.Popen(
+            [*command, str(self.port)],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        wait_for(self.port)
+
+    def kill(self) -> None:
+        """Kill it with its children, as a crash would."""
+        if self.process is not None:
+            os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait()
+            self.process = None
+
+    @property
+    def files(self) -> list[Path]:
+        """What it has stored."""
+        return sorted(self.folder.iterdir())
+
+
+@contextmanager
+def storescp(folder: Path, *options: str) -> Iterator[StoreScp]:
+    """A storescp that takes several associations, and keeps what it gets bit by bit."""
+    folder.mkdir(exist_ok=True)
+    server = StoreScp(folder, ("+B", *options))
+    server.start()
+    try:
+        yield server
+    finally:
+        server.kill()
+
+
+def wait_for(port: int, seconds: float = START_SECONDS) -> None:
+    """Wait until somebody listens at `port`."""
+    end = time.monotonic() + seconds
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=seconds).close()
+        except OSError:
+            assert time.monotonic() < end, "the server did not start"
+            time.sleep(0.01)
+        else:
+            return
+
+
+@dataclass
+class Scripted:
+    """A server whose answers to the C-STORE requests are a test's own.
+
+    Attributes:
+        received: SOP instance UIDs in the order they came in.
+        associations: how many were accepted.
+    """
+
+    port: int
+    ae: AE
+    received: list[str] = field(default_factory=list)
+    associations: int = 0
+
+
+Answer = Callable[[Scripted, Any], Any]
+
+
+@contextmanager
+def scripted(
+    answer: Answer, *, contexts: tuple[str, ...] = (MR, CT), most: int = 10
+) -> Iterator[Scripted]:
+    """A server that gives `answer`: a status, or a data set with one."""
+    ae = AE(ae_title="SCP")
+    ae.maximum_associations = most
+    ae.network_timeout = 5
+    for sop_class in contexts:
+        ae.add_supported_context(sop_class, ALL_TRANSFER_SYNTAXES)
+    server = Scripted(0, ae)
+    lock = threading.Lock()
+
+    def store(event: Any) -> Any:  # noqa: ANN401 - an Event has its attributes by kind
+        with lock:
+            server.received.append(str(event.request.AffectedSOPInstanceUID))
+            return answer(server, event)
+
+    def accepted(_: Any) -> None:  # noqa: ANN401
+        server.associations += 1
+
+    handlers = [(evt.EVT_C_STORE, store), (evt.EVT_ACCEPTED, accepted)]
+    running = ae.start_server(("127.0.0.1", 0), block=False, evt_handlers=handlers)
+    server.port = running.server_address[1]
+    try:
+        yield server
+    finally:
+        running.shutdown()
+
+
+@contextmanager
+def listening(
+    serve: Callable[[socket.socket], None], *, receive_buffer: int | None = None
+) -> Iterator[int]:
+    """A TCP server that hands each connection to `serve`; yields its port."""
+    stop = threading.Event()
+    threads: list[threading.Thread] = []
+
+    def accept() -> None:
+        while not stop.is_set():
+            try:
+                connection, _ = sock.accept()
+            except TimeoutError:
+                continue
+            connection.settimeout(5)
+            threads.append(threading.Thread(target=guarded, args=(connection,)))
+            threads[-1].start()
+
+    def guarded(connection: socket.socket) -> None:
+        with connection:
+            try:
+                serve(connection)
+            except OSError:
+                return
+
+    with socket.create_server(("127.0.0.1", 0)) as sock:
+        sock.settimeout(0.05)
+        if receive_buffer is not None:
+            # Connections inherit it.
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+        acceptor = threading.Thread(target=accept)
+        acceptor.start()
+        try:
+            yield sock.getsockname()[1]
+        finally:
+            stop.set()
+            for thread in (acceptor, *threads):
+                thread.join()
+
+
+@dataclass
+class Pauses:
+    """Waits that are noted and not waited."""
+
+    seconds: list[float] = field(default_factory=list)
+
+    def __call__(self, seconds: float) -> None:
+        """Note a wait."""
+        self.seconds.append(seconds)
+
+
+def peer(port: int, host: str = "127.0.0.1") -> Peer:
+    """The server at `port`."""
+    return Peer(host=host, port=port, called_ae="SCP", calling_ae="FLYWHEEL")
+
+
+def server_at(port: int, **options: Any) -> DimseServer:  # noqa: ANN401 - as DimseServer has them
+    """A client of the server at `port`, which does not wait long."""
+    return DimseServer(peer(port), **{"limits": QUICK, **options})
+
+
+def send(server: DimseServer, items: list[Item]) -> dict[int, Sent]:
+    """Send all; the results by number. There is exactly one for each."""
+    results = list(server.send(items, converted))
+    assert sorted(result.number for result in results) == sorted(each.number for each in items)
+    return {result.number: result for result in results}

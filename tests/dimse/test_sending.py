@@ -1,0 +1,264 @@
+"""Sending to real servers: what arrives is what was sent, and each instance has one result."""
+
+from __future__ import annotations
+
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from pynetdicom import AllStoragePresentationContexts
+
+from imaging_gears.adapters.dimse import DimseServer
+from imaging_gears.adapters.dimse_opening import Opening
+from imaging_gears.errors import AssociationRejectedError, InputFileError, ServiceError
+from imaging_gears.ports import Sent
+from tests.dimse.items import (
+    BIG,
+    CT,
+    DEFLATED,
+    EXPLICIT,
+    IMPLICIT,
+    JPEG,
+    JPEG_2000,
+    MR,
+    RLE,
+    Item,
+    converted,
+    item,
+    stored_data_set,
+)
+from tests.dimse.peers import QUICK, free_port, scripted, send, server_at, storescp
+
+ALL = (IMPLICIT, EXPLICIT, BIG, DEFLATED, JPEG, JPEG_2000, RLE)
+
+
+def outcomes(results: dict[int, Sent]) -> set[str]:
+    """The outcomes that occur."""
+    return {result.outcome for result in results.values()}
+
+
+def test_every_transfer_syntax_arrives_byte_for_byte(tmp_path: Path) -> None:
+    """Implicit, explicit, big endian, deflated, JPEG, JPEG 2000 and RLE data sets are equal."""
+    items = [item(at, syntax, pixels=300_001) for at, syntax in enumerate(ALL)]
+    with storescp(tmp_path / "in", "+xa", "--fork") as scp:
+        results = send(server_at(scp.port), items)
+    assert outcomes(results) == {"sent"}
+    assert all(not each.reason and each.status == 0 for each in results.values())
+    arrived = sorted(map(stored_data_set, scp.files))
+    assert arrived == sorted((each.transfer_syntax_uid, each.data) for each in items)
+
+
+@pytest.mark.parametrize("length", [4096, 16384, 131072])
+def test_the_servers_maximum_length_is_kept(tmp_path: Path, length: int) -> None:
+    """Pieces of any size are cut for the PDUs that the server takes."""
+    items = [item(at, pixels=pixels) for at, pixels in enumerate((0, 3, length, 3 * length))]
+    with storescp(tmp_path / "in", "-pdu", str(length)) as scp:
+        assert outcomes(send(server_at(scp.port, associations=1), items)) == {"sent"}
+    assert sorted(stored_data_set(path)[1] for path in scp.files) == sorted(
+        each.data for each in items
+    )
+
+
+@pytest.mark.parametrize("associations", [1, 2, 8])
+def test_several_associations_share_the_instances(tmp_path: Path, associations: int) -> None:
+    """Each instance arrives once, whatever the number of associations; no thread stays."""
+    items = [item(at) for at in range(100)]
+    with storescp(tmp_path / "in", "--fork") as scp:
+        assert outcomes(send(server_at(scp.port, associations=associations), items)) == {"sent"}
+    assert len(scp.files) == 100
+    assert threading.active_count() == 1
+
+
+def test_a_server_of_one_association_at_a_time_is_not_waited_for(tmp_path: Path) -> None:
+    """The second association hangs in the server's queue; the first one sends everything."""
+    with storescp(tmp_path / "in") as scp:
+        begin = time.monotonic()
+        assert outcomes(send(server_at(scp.port), [item(at) for at in range(50)])) == {"sent"}
+        assert time.monotonic() - begin < QUICK.answer
+    assert len(scp.files) == 50
+
+
+def test_a_server_that_rejects_further_associations_gets_fewer() -> None:
+    """Local limit exceeded: the others go on, and the next call asks for fewer at once."""
+    with scripted(lambda *_: time.sleep(0.01) or 0, most=1) as scp:
+        server = server_at(scp.port, associations=4)
+        assert outcomes(send(server, [item(at) for at in range(20)])) == {"sent"}
+        assert server._associations == 1
+        assert server.given_up is None
+    assert len(scp.received) == 20
+
+
+def test_more_than_128_contexts_take_several_associations() -> None:
+    """150 SOP classes in two uncompressed syntaxes each: 300 contexts in three associations."""
+    classes = [str(each.abstract_syntax) for each in AllStoragePresentationContexts[:150]]
+    items = [item(at, sop_class=each) for at, each in enumerate(classes)]
+    with scripted(lambda *_: 0, contexts=tuple(classes)) as scp:
+        assert outcomes(send(server_at(scp.port, associations=1), items)) == {"sent"}
+    assert scp.associations == 3
+    assert len(set(scp.received)) == 150
+
+
+def test_a_refused_syntax_is_reported_or_sent_in_another_uncompressed_one(tmp_path: Path) -> None:
+    """A server of implicit little endian only gets explicit data converted, JPEG not at all."""
+    items = [item(0, EXPLICIT), item(1, JPEG), item(2, IMPLICIT), item(3, BIG)]
+    with storescp(tmp_path / "in", "+xi") as scp:
+        results = send(server_at(scp.port), items)
+        offered = server_at(scp.port).offers([(MR, EXPLICIT), (MR, JPEG), (MR, "1.2.x")])
+    assert [results[at].transfer_syntax_uid for at in range(4)] == [IMPLICIT, None, None, IMPLICIT]
+    assert [results[at].outcome for at in range(4)] == ["sent", "failed", "sent", "sent"]
+    assert results[1].reason == "the server refused it: transfer syntaxes not supported"
+    assert offered[MR, EXPLICIT] is None
+    assert offered[MR, JPEG] == results[1].reason
+    assert "no UID" in (offered[MR, "1.2.x"] or "")
+    assert {stored_data_set(path)[0] for path in scp.files} == {IMPLICIT}
+
+
+def test_a_server_that_accepts_nothing_says_so_for_each_instance() -> None:
+    """An unknown SOP class: no association is kept, each instance has the reason."""
+    with scripted(lambda *_: 0, contexts=(CT,)) as scp:
+        server = server_at(scp.port)
+        results = send(server, [item(at) for at in range(3)])
+    assert {each.reason for each in results.values()} == {
+        "the server refused it: abstract syntax not supported"
+    }
+    assert server.given_up is None
+
+
+def test_a_rejected_association_ends_the_run(tmp_path: Path) -> None:
+    """The rejection's reason is in every result, and nothing is tried a second time."""
+    with storescp(tmp_path / "in", "--refuse") as scp:
+        server = server_at(scp.port)
+        results = send(server, [item(at) for at in range(3)])
+        with pytest.raises(
+            AssociationRejectedError, match=rf"127\.0\.0\.1:{scp.port}.*rejected .* permanently"
+        ):
+            server.echo()
+    assert outcomes(results) == {"failed"}
+    assert all("rejected the association" in each.reason for each in results.values())
+    assert f"127.0.0.1:{scp.port}" in (server.given_up or "")
+    assert outcomes(send(server, [item(9)])) == {"failed"}
+
+
+def test_nobody_listens() -> None:
+    """A refused connection is tried a bounded number of times, for all instances together."""
+    waits: list[float] = []
+    port = free_port()
+    server = server_at(port, pause=waits.append)
+    results = send(server, [item(at) for at in range(10)])
+    assert {each.reason for each in results.values()} == {"the connection was refused"}
+    assert waits == list(QUICK.waits)
+    with pytest.raises(ServiceError, match=f"127.0.0.1:{port} .*the connection was refused"):
+        server.echo()
+
+
+def test_an_unknown_host_is_named() -> None:
+    """A name that can't be resolved is a sentence, not a traceback."""
+    unknown = server_at(104)._peer.__class__(
+        host="no-such-host.invalid", port=104, called_ae="SCP", calling_ae="FW"
+    )
+    with pytest.raises(ServiceError, match=r"no-such-host.invalid:104.*can't be resolved"):
+        DimseServer(unknown, limits=QUICK).echo()
+
+
+def test_a_source_that_breaks_fails_its_instance_only(tmp_path: Path) -> None:
+    """Its part is not stored, the others arrive."""
+
+    def broken() -> None:
+        raise InputFileError("The archive is damaged there.")
+
+    class Breaking(Item):
+        def chunks(self):  # noqa: ANN202
+            yield self.data[:150_000]
+            broken()
+
+    bad = Breaking(number=1, data=item(1, pixels=500_000).data)
+    with storescp(tmp_path / "in", "--fork") as scp:
+        server = server_at(scp.port)
+        results = send(server, [item(0), bad, item(2), item(3, on_chunks=lambda: None)])
+        server.echo()
+    assert results[1].reason == "The archive is damaged there."
+    assert {at: each.outcome for at, each in results.items()} == {
+        0: "sent",
+        1: "failed",
+        2: "sent",
+        3: "sent",
+    }
+    assert sorted(stored_data_set(path)[1] for path in scp.files) == sorted(
+        item(at).data for at in (0, 2, 3)
+    )
+
+
+def test_a_source_that_breaks_at_once_costs_no_association(tmp_path: Path) -> None:
+    """Nothing of it was sent, so that the same association takes the next one."""
+
+    def broken() -> None:
+        raise InputFileError("The archive is damaged there.")
+
+    with storescp(tmp_path / "in", "--fork") as scp:
+        server = server_at(scp.port, associations=1)
+        openings = 0
+        begin = server._begin
+
+        def counted() -> Opening:
+            nonlocal openings
+            openings += 1
+            return begin()
+
+        server._begin = counted  # type: ignore[method-assign]
+        results = send(server, [item(0), item(1, on_chunks=broken), item(2)])
+    assert [results[at].outcome for at in range(3)] == ["sent", "failed", "sent"]
+    assert results[1].reason == "The archive is damaged there."
+    assert openings == 1
+
+
+@pytest.mark.parametrize("lie", [-10, 10])
+def test_a_source_of_another_length_is_not_sent(tmp_path: Path, lie: int) -> None:
+    """More or less than was announced: the server must not take it for whole."""
+
+    class Lying(Item):
+        @property
+        def length(self) -> int:
+            return len(self.data) + lie
+
+    with storescp(tmp_path / "in", "--fork") as scp:
+        results = send(
+            server_at(scp.port, associations=1),
+            [Lying(number=0, data=item(0, pixels=500_000).data), item(1)],
+        )
+    assert "than it was when it was examined" in results[0].reason
+    assert results[1].outcome == "sent"
+    assert [stored_data_set(path)[1] for path in scp.files] == [item(1).data]
+
+
+def test_an_error_that_nobody_expects_comes_out_of_send(tmp_path: Path) -> None:
+    """A fault of the source's own code is neither swallowed nor waited for."""
+
+    def fault() -> None:
+        raise KeyError("bug")
+
+    with storescp(tmp_path / "in", "--fork") as scp, pytest.raises(KeyError, match="bug"):
+        send(server_at(scp.port), [item(0, on_chunks=fault), item(1)])
+    assert threading.active_count() == 1
+
+
+def test_uids_that_are_none_never_reach_the_wire(tmp_path: Path) -> None:
+    """Such an instance fails alone."""
+    bad = Item(number=0, data=b"1234", sop_class_uid="1.2.bad")
+    empty = Item(number=1, data=b"")
+    with storescp(tmp_path / "in") as scp:
+        results = send(server_at(scp.port), [bad, empty, item(2)])
+    assert [results[at].outcome for at in range(3)] == ["failed", "failed", "sent"]
+
+
+def test_nothing_is_sent_without_instances() -> None:
+    """An empty list needs no server."""
+    assert list(server_at(free_port()).send([], converted)) == []
+
+
+def test_echo_and_find_of_a_storage_server(tmp_path: Path) -> None:
+    """A plain storescp answers C-ECHO, and offers no C-FIND."""
+    with storescp(tmp_path / "in", "--fork") as scp:
+        server = server_at(scp.port)
+        server.echo()
+        assert server.stored([item(0)]) is None

@@ -1,0 +1,320 @@
+"""TLS to storescp: who is trusted, who is refused, what is said; and that a reconnect keeps it."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+import threading
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+
+from imaging_gears.adapters.dimse_tls import PROFILES
+from imaging_gears.errors import CertificateError, ServiceError, TlsFilesError
+from imaging_gears.ports import TlsFiles
+from tests.dimse.items import item, stored_data_set
+from tests.dimse.peers import (
+    QUICK,
+    StoreScp,
+    free_port,
+    listening,
+    peer,
+    send,
+    server_at,
+    storescp,
+)
+from tests.dimse.pki import Authority, Identity, self_signed
+
+
+class Pki:
+    """What the tests need: our own authority, a foreign one, and what they issued."""
+
+    def __init__(self, folder: Path) -> None:
+        """Make it all."""
+        self.authority = Authority(folder, "authority")
+        self.foreign = Authority(folder, "foreign")
+        self.server = self.authority.issue("server")
+        self.client = self.authority.issue("client")
+        self.foreign_client = self.foreign.issue("foreign-client")
+        self.expired = self.authority.issue("expired", days=-1)
+        self.elsewhere = self.authority.issue("elsewhere", names=(x509.DNSName("pacs.example"),))
+        self.self_signed = self_signed(folder, "self-signed")
+
+    def files(self, client: Identity | None = None, **changes: object) -> TlsFiles:
+        """The inputs of a run that trusts our authority."""
+        chosen = client or self.client
+        files = TlsFiles(key=chosen.key, cert=chosen.cert, ca=self.authority.cert)
+        return replace(files, **changes)  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="module")
+def pki(tmp_path_factory: pytest.TempPathFactory) -> Pki:
+    """Certificates, made once."""
+    return Pki(tmp_path_factory.mktemp("pki"))
+
+
+def tls_options(pki: Pki, server: Identity, verify: str = "-rc") -> tuple[str, ...]:
+    """The options of a storescp with the certificate of `server`."""
+    trusted = ("+cf", str(pki.authority.cert))
+    return ("--fork", "+tls", str(server.key), str(server.cert), *trusted, verify)
+
+
+@pytest.mark.parametrize("profile", sorted(PROFILES))
+def test_images_arrive_over_tls(tmp_path: Path, pki: Pki, profile: str) -> None:
+    """With a client certificate and a private CA, in each profile, large objects too."""
+    items = [item(at, pixels=pixels) for at, pixels in enumerate((100, 70_000, 3_000_000))]
+    with storescp(tmp_path / "in", *tls_options(pki, pki.server)) as scp:
+        results = send(server_at(scp.port, tls=pki.files(profile=profile)), items)
+    assert {each.outcome for each in results.values()} == {"sent"}
+    assert sorted(stored_data_set(path)[1] for path in scp.files) == sorted(
+        each.data for each in items
+    )
+
+
+@pytest.mark.parametrize("option", ["+py", "+pz"])
+def test_servers_of_other_profiles_are_understood(tmp_path: Path, pki: Pki, option: str) -> None:
+    """DCMTK's BCP 195, and its extended one, which speaks TLS 1.2 only."""
+    with storescp(tmp_path / "in", *tls_options(pki, pki.server), option) as scp:
+        server_at(scp.port, tls=pki.files()).echo()
+
+
+@pytest.mark.parametrize(
+    ("server", "said"),
+    [
+        ("expired", "certificate has expired"),
+        ("elsewhere", "IP address mismatch"),
+        ("self_signed", "self-signed certificate"),
+    ],
+)
+def test_a_bad_certificate_is_refused(tmp_path: Path, pki: Pki, server: str, said: str) -> None:
+    """Expired, of another host, self-signed: nothing is sent, nothing is tried again."""
+    waits: list[float] = []
+    with storescp(tmp_path / "in", *tls_options(pki, getattr(pki, server))) as scp:
+        client = server_at(scp.port, tls=pki.files(), pause=waits.append)
+        with pytest.raises(CertificateError, match=rf"127\.0\.0\.1:{scp.port}.*{said}"):
+            client.echo()
+        results = send(client, [item(0), item(1)])
+        assert not scp.files
+    assert {each.outcome for each in results.values()} == {"failed"}
+    assert all(said in each.reason for each in results.values())
+    assert not waits
+    assert client.given_up is not None
+
+
+def test_a_certificate_of_an_unknown_authority_is_refused(tmp_path: Path, pki: Pki) -> None:
+    """Without add_cert_file a private CA is not trusted."""
+    with (
+        storescp(tmp_path / "in", *tls_options(pki, pki.server)) as scp,
+        pytest.raises(CertificateError, match=r"certificate is not accepted: .*certificate"),
+    ):
+        server_at(scp.port, tls=pki.files(ca=None)).echo()
+
+
+@pytest.mark.parametrize("server", ["expired", "elsewhere", "self_signed"])
+def test_without_required_peer_certificate_any_is_taken(
+    tmp_path: Path, pki: Pki, server: str
+) -> None:
+    """Both the chain and the host name are let be, with and without a CA."""
+    with storescp(tmp_path / "in", *tls_options(pki, getattr(pki, server))) as scp:
+        for ca in (None, pki.authority.cert):
+            server_at(scp.port, tls=pki.files(require_peer_cert=False, ca=ca)).echo()
+
+
+def test_a_self_signed_server_is_trusted_as_its_own_authority(tmp_path: Path, pki: Pki) -> None:
+    """Its certificate as add_cert_file is enough."""
+    with storescp(tmp_path / "in", *tls_options(pki, pki.self_signed)) as scp:
+        server_at(scp.port, tls=pki.files(ca=pki.self_signed.cert)).echo()
+
+
+@pytest.mark.parametrize("options", [(), ("+pz",)], ids=["TLS 1.3", "TLS 1.2"])
+def test_a_refused_client_certificate_is_named(
+    tmp_path: Path, pki: Pki, options: tuple[str, ...]
+) -> None:
+    """Under TLS 1.3 the refusal comes after the handshake: still it is the certificate."""
+    with (
+        storescp(tmp_path / "in", *tls_options(pki, pki.server), *options) as scp,
+        pytest.raises((CertificateError, ServiceError), match="client certificate of the input"),
+    ):
+        server_at(scp.port, tls=pki.files(pki.foreign_client)).echo()
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_a_certificate_alert_ends_the_run(pki: Pki, version: ssl.TLSVersion) -> None:
+    """A server that says what it minds is not asked again."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = context.maximum_version = version
+    context.load_cert_chain(pki.server.cert, pki.server.key)
+    context.verify_mode = ssl.CERT_REQUIRED
+    context.load_verify_locations(pki.foreign.cert)
+
+    def serve(connection: socket.socket) -> None:
+        with context.wrap_socket(connection, server_side=True) as wrapped:
+            wrapped.recv(1)
+
+    with listening(serve) as port:
+        client = server_at(port, tls=pki.files())
+        with pytest.raises(CertificateError, match=r"input cert \(unknown ca\)"):
+            client.echo()
+
+
+def test_a_plain_server_is_told_from_a_tls_one(tmp_path: Path, pki: Pki) -> None:
+    """TLS to a plain port, and plain DICOM to a TLS port, end with a sentence that says so."""
+    with storescp(tmp_path / "in", "--fork") as scp:
+        client = server_at(scp.port, tls=pki.files())
+        with pytest.raises(
+            (CertificateError, ServiceError), match=f"127.0.0.1:{scp.port}.* not speak TLS"
+        ):
+            client.echo()
+    with storescp(tmp_path / "tls", *tls_options(pki, pki.server)) as scp:
+        with pytest.raises(ServiceError, match=f"127.0.0.1:{scp.port}.*may expect TLS"):
+            server_at(scp.port).echo()
+        assert not scp.files
+
+
+def test_a_server_that_closes_after_the_handshake_is_suspected_of_the_certificate(
+    pki: Pki,
+) -> None:
+    """Under TLS 1.3 some servers close without an alert."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(pki.server.cert, pki.server.key)
+
+    def serve(connection: socket.socket) -> None:
+        with context.wrap_socket(connection, server_side=True) as wrapped:
+            wrapped.recv(9999)
+
+    with (
+        listening(serve) as port,
+        pytest.raises(ServiceError, match="it may have refused the client certificate"),
+    ):
+        server_at(port, tls=pki.files()).echo()
+
+
+def test_a_silent_tls_server_is_not_waited_for(pki: Pki) -> None:
+    """The handshake has a time-out."""
+    with (
+        listening(lambda connection: bool(connection.recv(9999)) and connection.recv(1)) as port,
+        pytest.raises(ServiceError, match=r"no progress in 0\.3 s"),
+    ):
+        server_at(port, tls=pki.files(), limits=replace(QUICK, connect=0.3)).echo()
+
+
+class Doorman:
+    """Relays connections to a server, and notes with what bytes each one begins."""
+
+    def __init__(self, scp: StoreScp) -> None:
+        """Relay to `scp`."""
+        self.scp = scp
+        self.begins: list[bytes] = []
+
+    def serve(self, connection: socket.socket) -> None:
+        """Relay one connection."""
+        with socket.create_connection(("127.0.0.1", self.scp.port), timeout=5) as inner:
+            self.begins.append(connection.recv(1, socket.MSG_PEEK))
+            back = threading.Thread(target=_pour, args=(inner, connection))
+            back.start()
+            _pour(connection, inner)
+            back.join()
+
+
+def _pour(source: socket.socket, target: socket.socket) -> None:
+    try:
+        while data := source.recv(65536):
+            target.sendall(data)
+    except OSError:
+        pass
+    for end in (source, target):
+        try:
+            end.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            continue
+
+
+def test_a_reconnect_keeps_tls(tmp_path: Path, pki: Pki) -> None:
+    """The server dies in the middle: each association after that begins with TLS, too."""
+    with storescp(tmp_path / "in", *tls_options(pki, pki.server)) as scp:
+        doorman = Doorman(scp)
+        died = threading.Event()
+
+        def die() -> None:
+            if not died.is_set():
+                died.set()
+                scp.kill()
+                scp.start()
+
+        items = [item(at, pixels=200_000) for at in range(20)]
+        items[5] = item(5, pixels=200_000, on_chunks=die)
+        with listening(doorman.serve) as port:
+            results = send(server_at(port, tls=pki.files()), items)
+        assert {each.outcome for each in results.values()} == {"sent"}
+        assert len(scp.files) == 20
+    assert len(doorman.begins) >= 3
+    # 0x16 is a TLS handshake record (RFC 8446 5.1); 0x01 would be an A-ASSOCIATE-RQ.
+    assert set(doorman.begins) == {b"\x16"}
+
+
+# --- Files
+
+
+def test_missing_and_unusable_files_are_named(tmp_path: Path, pki: Pki) -> None:
+    """One sentence that says which input it is, before anything is connected to."""
+    junk, empty = tmp_path / "junk", tmp_path / "empty"
+    junk.write_bytes(b"\x00\x01not PEM")
+    empty.write_bytes(b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n")
+    cases = {
+        "The input key can't be read: no such file": {"key": tmp_path / "none"},
+        "The input cert can't be read: no such file": {"cert": tmp_path / "none"},
+        "The input add_cert_file can't be read: is a directory": {"ca": tmp_path},
+        "The input key is not a PEM file with a private key": {"key": pki.client.cert},
+        "The input cert is not a PEM file with a certificate": {"cert": junk},
+        "The input cert is not a certificate": {"cert": empty},
+        "The input add_cert_file is not a certificate": {"ca": empty},
+        "The input key is not the key of the certificate": {"key": pki.server.key},
+    }
+    for sentence, changes in cases.items():
+        with pytest.raises(TlsFilesError, match=sentence):
+            server_at(free_port(), tls=pki.files(**changes))
+
+
+def test_a_damaged_or_locked_key_is_named(tmp_path: Path, pki: Pki) -> None:
+    """A key that needs a password is never asked for at a terminal."""
+    from cryptography.hazmat.primitives import serialization  # noqa: PLC0415 - here only
+
+    damaged, locked = tmp_path / "damaged", tmp_path / "locked"
+    damaged.write_bytes(b"-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n")
+    key = serialization.load_pem_private_key(pki.client.key.read_bytes(), None)
+    locked.write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.BestAvailableEncryption(b"secret"),
+        )
+    )
+    with pytest.raises(TlsFilesError, match="The input key is not a private key"):
+        server_at(free_port(), tls=pki.files(key=damaged))
+    with pytest.raises(TlsFilesError, match="encrypted with a password"):
+        server_at(free_port(), tls=pki.files(key=locked))
+
+
+def test_old_tls_is_not_offered(pki: Pki) -> None:
+    """All profiles begin at TLS 1.2; the modified one has no cipher of 128 bits in it."""
+    for profile in PROFILES:
+        client = server_at(free_port(), tls=pki.files(profile=profile))
+        assert client._tls is not None
+        assert client._tls.minimum_version == ssl.TLSVersion.TLSv1_2
+        weak = [each for each in client._tls.get_ciphers() if each["strength_bits"] < 128]
+        assert not weak
+    modified = server_at(free_port(), tls=pki.files(profile="BCP 195 modified"))._tls
+    assert modified is not None
+    names = [each["name"] for each in modified.get_ciphers() if each["protocol"] == "TLSv1.2"]
+    assert names
+    assert all(name.startswith("ECDHE") and "128" not in name for name in names)
+
+
+def test_the_server_is_verified_by_the_name_in_the_config(tmp_path: Path, pki: Pki) -> None:
+    """Localhost is in the certificate as a DNS name, 127.0.0.1 as an address."""
+    with storescp(tmp_path / "in", *tls_options(pki, pki.server)) as scp:
+        client = server_at(scp.port, tls=pki.files())
+        client._peer = peer(scp.port, "localhost")
+        client.echo()

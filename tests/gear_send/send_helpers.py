@@ -1,0 +1,278 @@
+"""The gear as a process of its own, a site with sessions, and DCMTK's server, all on loopback.
+
+All that is uploaded is of one person whose values are found nowhere else by chance; no run may have
+printed any of them.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydicom import dcmread
+from pydicom.data import get_testdata_file
+
+if TYPE_CHECKING:
+    from pydicom.dataset import Dataset
+
+    from imaging_gears.sandbox import Sandbox
+
+Json = dict[str, Any]
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+MODULE = "imaging_gears.dicom_send.run"
+GEAR = "dicom-send"
+MANIFEST: Json = json.loads(
+    (REPOSITORY / "gears" / GEAR / "manifest.json").read_text(encoding="utf-8")
+)
+MARKS = ("Quixote", "Zelda", "QZ7-4418", "visit-of")
+SECONDS = 60.0
+STORESCP = shutil.which("storescp")
+
+
+def slices(count: int, series: str = "1.2.826.0.1.7.1") -> list[bytes]:
+    """Return MR images of a person, each another SOP instance of the series."""
+    ds = dcmread(str(get_testdata_file("MR_small.dcm")))
+    ds.PatientName, ds.PatientID = "Quixote^Zelda", "QZ7-4418"
+    ds.SeriesInstanceUID = series
+    made = []
+    for number in range(1, count + 1):
+        ds.InstanceNumber = number
+        ds.SOPInstanceUID = ds.file_meta.MediaStorageSOPInstanceUID = f"{series}.{number}"
+        content = io.BytesIO()
+        ds.save_as(content)
+        made.append(content.getvalue())
+    return made
+
+
+def zipped(*members: bytes) -> bytes:
+    """Return a zip of `members` in a folder that bears the person's name."""
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+        for number, data in enumerate(members):
+            archive.writestr(f"Quixote_Zelda/IM{number}", data)
+    return packed.getvalue()
+
+
+@dataclass(slots=True)
+class Archive:
+    """DCMTK's storescp, which keeps what it gets as files; a process for each association."""
+
+    folder: Path
+    port: int
+    options: tuple[str, ...] = ()
+    syntaxes: str = "+xa"
+    process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start it, and wait until it listens."""
+        assert STORESCP is not None
+        command = [STORESCP, "--fork", "-aet", "PACS", "-od", str(self.folder), self.syntaxes]
+        with (self.folder.parent / "storescp.log").open("ab") as log:
+            self.process = subprocess.Popen(
+                [*command, *self.options, str(self.port)],
+                stdout=log,
+                stderr=log,
+                env={**os.environ, "TCP_NODELAY": "1"},
+            )
+        until = time.monotonic() + 10
+        while time.monotonic() < until:
+            try:
+                socket.create_connection(("127.0.0.1", self.port), 0.2).close()
+            except OSError:
+                time.sleep(0.02)
+            else:
+                return
+        message = "storescp does not listen"
+        raise AssertionError(message)
+
+    def stop(self) -> None:
+        """Stop it."""
+        if self.process is not None:
+            self.process.terminate()
+            self.process.wait()
+            self.process = None
+
+    def images(self) -> dict[str, Dataset]:
+        """Return what arrived: SOP instance UID -> data set."""
+        found = [dcmread(path) for path in self.folder.iterdir()]
+        return {str(each.SOPInstanceUID): each for each in found}
+
+
+def free_port() -> int:
+    """Return a port on which nobody listens."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How a run ended: exit code (minus a signal), what it printed, seconds."""
+
+    code: int
+    out: str
+    seconds: float
+
+
+@dataclass(slots=True)
+class Session:
+    """A session on the local site, and runs of the gear on it."""
+
+    sandbox: Sandbox
+    archive: Archive
+    root: Path
+    project: str = ""
+    subject: str = ""
+    session: str = ""
+    runs: list[Ended] = field(default_factory=list)
+    _folders: int = 0
+
+    def __post_init__(self) -> None:
+        """Make its containers."""
+        site = self.sandbox.site
+        group = site.add_group(f"send{time.monotonic_ns()}")
+        self.project = site.add_project(group, "ingest")
+        self.subject = site.add_subject(self.project, "Quixote")
+        self.session = site.add_session(self.subject, "visit-of/Zelda")
+
+    def acquisition(self, label: str, content: bytes, name: str = "Quixote.dicom.zip") -> str:
+        """Make an acquisition with a DICOM file in it; return the file's id."""
+        site = self.sandbox.site
+        acquisition = site.add_acquisition(self.session, label)
+        return str(site.upload(acquisition, name, content, type="dicom")["file_id"])
+
+    def folder(self, container: Json, inputs: Json | None = None, /, **config: object) -> Path:
+        """Return a new folder as the platform makes it."""
+        self._folders += 1
+        folder = self.root / f"job{self._folders}"
+        for name in ("output", "work", "tmp"):
+            (folder / name).mkdir(parents=True)
+        entries = MANIFEST["config"].items()
+        defaults = {name: entry["default"] for name, entry in entries if "default" in entry}
+        server = {"destination": "127.0.0.1", "port": self.archive.port, "called_ae": "PACS"}
+        key = {"base": "api-key", "key": self.sandbox.api_key}
+        document = {
+            "config": {**defaults, **server, **config},
+            "inputs": {"api-key": key, **(inputs or {})},
+            "destination": container,
+            "job": {"id": f"{self._folders:024d}"},
+        }
+        (folder / "config.json").write_text(json.dumps(document), encoding="utf-8")
+        (folder / "manifest.json").write_text(json.dumps(MANIFEST), encoding="utf-8")
+        return folder
+
+    def file_input(self, folder: Path, file_id: str) -> Json:
+        """Return the input ``file`` for config.json, mounted in `folder`."""
+        file = self.sandbox.site.file(file_id)
+        path = folder / file["name"]
+        path.write_bytes(self.sandbox.site.read(file_id))
+        return {
+            "file": {
+                "base": "file",
+                "hierarchy": file["parent_ref"],
+                "location": {"name": file["name"], "path": str(path)},
+                "object": {"file_id": file_id, "version": file["version"], "type": "dicom"},
+            }
+        }
+
+    def start(
+        self, folder: Path, stdout: int | None = None, program: tuple[str, str] = ("-m", MODULE)
+    ) -> subprocess.Popen[bytes]:
+        """Start the gear, or another program, in a folder.
+
+        What it prints goes to the file ``log`` or to `stdout`.
+        """
+        environ = {
+            "FLYWHEEL": str(folder),
+            "HOME": str(folder),
+            "TMPDIR": str(folder / "tmp"),
+            "PATH": os.environ["PATH"],
+            **{key: value for key, value in os.environ.items() if key.startswith("COV")},
+        }
+        with (folder / "log").open("wb") as log:
+            return subprocess.Popen(
+                [sys.executable, *program],
+                cwd=REPOSITORY,
+                env=environ,
+                stdout=log if stdout is None else stdout,
+                stderr=subprocess.STDOUT,
+            )
+
+    def timed(self, folder: Path) -> tuple[Ended, float]:
+        """Run the gear in a folder; return also the seconds from its last line to its end."""
+        lines, last = [], 0.0
+        with self.start(folder, subprocess.PIPE) as process:
+            assert process.stdout is not None
+            for line in process.stdout:
+                last = time.monotonic()
+                lines.append(line)
+            code = process.wait(SECONDS)
+            ended = time.monotonic()
+        self.runs.append(Ended(code, b"".join(lines).decode(), 0.0))
+        return self.runs[-1], ended - last
+
+    def wait(self, process: subprocess.Popen[bytes], folder: Path) -> Ended:
+        """Wait for the end of a run."""
+        began = time.monotonic()
+        code = process.wait(SECONDS)
+        out = (folder / "log").read_text(encoding="utf-8")
+        self.runs.append(Ended(code, out, time.monotonic() - began))
+        return self.runs[-1]
+
+    def run(self, folder: Path) -> Ended:
+        """Run the gear in a folder."""
+        return self.wait(self.start(folder), folder)
+
+    def run_all(self, **config: object) -> Ended:
+        """Run the gear on the session."""
+        return self.run(self.folder({"type": "session", "id": self.session}, **config))
+
+    def reports(self) -> dict[str, str]:
+        """Return the CSV files attached to the session: name -> text."""
+        site = self.sandbox.site
+        files = site.container(self.session)["files"]
+        return {each["name"]: site.read(each["file_id"]).decode() for each in files}
+
+
+def kill(process: subprocess.Popen[bytes]) -> None:
+    """Kill a run as the platform's host does that loses power."""
+    process.send_signal(signal.SIGKILL)
+
+
+def only(reports: Mapping[str, str], ending: str) -> str:
+    """Return the one report whose name ends like that."""
+    (text,) = (text for name, text in reports.items() if name.endswith(ending))
+    return text
+
+
+def on_file(session: Session, file_id: str, **config: object) -> Path:
+    """Return a folder for a job on a file."""
+    parent = session.sandbox.site.file(file_id)["parent_ref"]
+    return session.folder(parent, session.file_input(session.root, file_id), **config)
+
+
+def certificate(folder: Path) -> tuple[Path, Path]:
+    """Return the key and the certificate of 127.0.0.1, signed by itself."""
+    key, cert = folder / "key.pem", folder / "cert.pem"
+    command = "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=pacs"
+    where = ["-addext", "subjectAltName=IP:127.0.0.1", "-keyout", str(key), "-out", str(cert)]
+    subprocess.run([*command.split(), *where], check=True, capture_output=True)
+    return key, cert
+
+
+def mounted(path: Path) -> dict[str, object]:
+    """Return an input of a job that lies at `path`."""
+    return {"base": "file", "location": {"name": path.name, "path": str(path)}}

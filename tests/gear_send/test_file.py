@@ -1,0 +1,108 @@
+"""Runs on one file: its QC record and tag, TLS inputs, and a run without a site."""
+
+from __future__ import annotations
+
+import json
+
+from tests.gear_send.send_helpers import (
+    Session,
+    certificate,
+    mounted,
+    on_file,
+    only,
+    slices,
+    zipped,
+)
+
+PASSED, FAILED = "dicom-send-PASS", "dicom-send-FAIL"
+
+
+def test_a_file_gets_its_verdict_and_the_session_its_report(session: Session) -> None:
+    """PASS with tag and job info; the report bears both labels."""
+    file_id = session.acquisition("T1", zipped(*slices(2)))
+    site = session.sandbox.site
+    site.change_file(file_id, {"info": {"qc": {"other": {"x": 1}}}, "tags": [FAILED, "mine"]})
+    ended = session.run(on_file(session, file_id))
+    assert ended.code == 0, ended.out
+    file = site.file(file_id)
+    assert sorted(file["tags"]) == [PASSED, "mine"]
+    assert file["info"]["qc"]["other"] == {"x": 1}
+    record = file["info"]["qc"]["dicom-send"]
+    assert record["validation"] == {"state": "PASS", "data": [], "cleared": []}
+    assert record["job_info"]["inputs"]["file"]["file_id"] == file_id
+    (name,) = (each for each in session.reports() if "instances" not in each)
+    assert name.startswith("dicom-send_report-visit-of-Zelda_T1_")
+
+
+def test_a_file_with_a_cut_image_fails(session: Session) -> None:
+    """FAIL with the error's code; the whole images arrive."""
+    first, cut = slices(2)
+    file_id = session.acquisition("T1", zipped(first, cut[:-1]))
+    ended = session.run(on_file(session, file_id))
+    assert ended.code == 1
+    file = session.sandbox.site.file(file_id)
+    validation = file["info"]["qc"]["dicom-send"]["validation"]
+    assert file["tags"] == [FAILED]
+    assert [each["code"] for each in validation["data"]] == ["images-not-sent"]
+    assert len(session.archive.images()) == 1
+
+
+def test_what_was_sent_before_is_sent_again_only_with_resend(session: Session) -> None:
+    """The file as it arrived carries the tag."""
+    file_id = session.acquisition("T1", slices(1)[0], "Quixote.dcm")
+    assert session.run(on_file(session, file_id)).code == 0
+    (path,) = session.archive.folder.iterdir()
+    tagged = session.acquisition("T2", path.read_bytes(), "Quixote.dcm")
+    path.unlink()
+    ended = session.run(on_file(session, tagged, resend=False))
+    assert ended.code == 0, ended.out
+    assert session.archive.images() == {}
+    assert session.run(on_file(session, tagged)).code == 0
+    (again,) = session.archive.images().values()
+    assert len(again.group_dataset(0x0021)) == 2
+
+
+def test_a_local_run_sends_its_file(session: Session) -> None:
+    """No site: the report is in output/."""
+    folder = session.folder({}, {})
+    path = folder / "Quixote.zip"
+    path.write_bytes(zipped(*slices(2)))
+    document = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    document["inputs"] = {
+        "file": {"base": "file", "location": {"name": path.name, "path": str(path)}}
+    }
+    (folder / "config.json").write_text(json.dumps(document), encoding="utf-8")
+    ended = session.run(folder)
+    assert ended.code == 0, ended.out
+    assert len(session.archive.images()) == 2
+    left = {each.name: each.read_text(encoding="utf-8") for each in (folder / "output").iterdir()}
+    assert only(left, "instances.csv").count("\n") == 1
+    assert all(name.startswith("dicom-send_report-local_") for name in left)
+
+
+def test_tls_with_a_private_ca_and_a_client_certificate(session: Session) -> None:
+    """The three inputs are used; without the CA the server is not trusted, and that is told."""
+    key, cert = certificate(session.root)
+    options = ("+tls", str(key), str(cert), "+cf", str(cert), "-rc")
+    session.archive.stop()
+    session.archive.options = options
+    session.archive.start()
+    file_id = session.acquisition("T1", zipped(*slices(3)))
+    parent = session.sandbox.site.file(file_id)["parent_ref"]
+    inputs = {"key": key, "cert": cert, "add_cert_file": cert}
+    given = {name: mounted(path) for name, path in inputs.items()}
+    ended = session.run(session.folder(parent, given, tls_enabled=True))
+    assert ended.code == 0, ended.out
+    assert len(session.archive.images()) == 3
+    del given["add_cert_file"]
+    ended = session.run(session.folder(parent, given, tls_enabled=True))
+    assert ended.code == 1
+    assert "certificate" in ended.out
+    assert ended.seconds < 20
+
+
+def test_a_session_without_dicom_is_told(session: Session) -> None:
+    """Nothing to send is not a success."""
+    ended = session.run_all()
+    assert ended.code == 1
+    assert "nothing-to-send" in ended.out

@@ -1,0 +1,316 @@
+"""Every image is sent once and accounted for, over a server in memory."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection, Generator, Mapping, Sequence
+from pathlib import Path
+
+import pytest
+
+from imaging_gears.dicom_send.config import SendConfig
+from imaging_gears.dicom_send.main import DicomSend
+from imaging_gears.dicom_send.report import FileReport
+from imaging_gears.dicom_send.world import Upload, World
+from imaging_gears.errors import ArchiveError, HeaderError, ServiceError
+from imaging_gears.gear.job import parse_config
+from imaging_gears.ports import Convert, Sendable, Sent, SyntaxPair
+from tests.unit.dicom_send_gear.world import (
+    BIG,
+    CT,
+    EXPLICIT,
+    IMPLICIT,
+    JPEG,
+    REQUIRED,
+    FakeContents,
+    FakeRefused,
+    FakeServer,
+    images,
+    run,
+)
+
+
+def told(report: FileReport) -> tuple[int, int, str]:
+    """Return the counts and the status of a row."""
+    return report.in_series, report.sent, report.status
+
+
+def notes(report: FileReport) -> list[tuple[str, int | None]]:
+    """Return outcome and image of each note."""
+    return [(note.outcome, note.number) for note in report.notes]
+
+
+def test_all_images_of_all_files_arrive() -> None:
+    """Two files with two images each: four images, two complete rows, and nothing to say."""
+    files = FakeContents(images("1.1", "1.2")), FakeContents(images("1.3", "1.4"))
+    reports, server = run(*files)
+    assert set(server.archive) == {"1.1", "1.2", "1.3", "1.4"}
+    assert [told(each) for each in reports] == [(2, 2, "Complete"), (2, 2, "Complete")]
+    assert all(not each.notes for each in reports)
+    assert all(each.closed for each in files)
+
+
+def test_an_instance_that_occurs_twice_is_sent_and_counted_once() -> None:
+    """In one file and over files: the further ones are named, and cost no file its Complete."""
+    reports, server = run(
+        FakeContents(images("1.1", "1.1", "1.2")), FakeContents(images("1.2")), FakeContents()
+    )
+    assert server.requests == ["store", "store"]
+    assert [told(each) for each in reports[:2]] == [(2, 2, "Complete"), (0, 0, "Complete")]
+    assert notes(reports[0]) == [("duplicate", 1)]
+    assert reports[0].notes[0].reason == "the same SOP instance as image 1 of file 1"
+    assert reports[1].notes[0].reason == "the same SOP instance as image 3 of file 1"
+
+
+def test_a_second_copy_of_a_failed_instance_is_tried() -> None:
+    """What the server refuses in one transfer syntax may be there in another."""
+    server = FakeServer(refuses={(CT, JPEG): "transfer syntaxes not supported"})
+    reports, _ = run(
+        FakeContents(images("1.1", transfer_syntax_uid=JPEG)),
+        FakeContents(images("1.1")),
+        server=server,
+    )
+    assert [told(each) for each in reports] == [(1, 0, "Failed"), (1, 1, "Complete")]
+
+
+def test_a_broken_member_makes_the_file_incomplete() -> None:
+    """An image that is cut short is never sent, and never a success."""
+    cut = FakeRefused(number=2, reason="the pixel data are cut short", sop_instance_uid="1.9")
+    reports, server = run(FakeContents(images("1.1", "1.2"), [cut], ignored=3))
+    assert told(reports[0]) == (3, 2, "Incomplete")
+    assert notes(reports[0]) == [("refused", 2)]
+    assert "1.9" not in server.archive
+
+
+def test_a_file_without_dicom_has_failed() -> None:
+    """Nothing in it was sent, and the report says so."""
+    reports, _ = run(FakeContents(ignored=4))
+    assert told(reports[0]) == (0, 0, "Failed")
+    assert reports[0].notes[0].reason == "no DICOM image in it"
+
+
+def test_a_file_that_can_not_be_opened_does_not_stop_the_others() -> None:
+    """The next one goes on."""
+    broken = ArchiveError("The archive is cut off.")
+    reports, server = run(broken, FakeContents(images("1.1")))
+    assert [told(each) for each in reports] == [(0, 0, "Failed"), (1, 1, "Complete")]
+    assert reports[0].notes[0].reason == "The archive is cut off."
+    assert set(server.archive) == {"1.1"}
+
+
+def test_a_source_that_breaks_while_it_is_read_fails_its_image_only() -> None:
+    """The image before and the one after arrive."""
+    broken = images("1.2", broken=HeaderError("The member's checksum is wrong."))[0]
+    first, _, last = images("1.1", "x", "1.3")
+    middle = type(broken)(number=1, sop_instance_uid="1.2", broken=broken.broken)
+    reports, server = run(FakeContents([first, middle, last]))
+    assert told(reports[0]) == (3, 2, "Incomplete")
+    assert notes(reports[0]) == [("failed", 1)]
+    assert set(server.archive) == {"1.1", "1.3"}
+
+
+def test_a_warning_counts_as_sent_and_is_named() -> None:
+    """B007 stands for: stored, data set does not match SOP class (PS3.4 B.2.3)."""
+    server = FakeServer(answers={"1.1": (0xB007, "data set does not match SOP class")})
+    reports, _ = run(FakeContents(images("1.1")), server=server)
+    assert told(reports[0]) == (1, 1, "Complete")
+    assert notes(reports[0]) == [("warning", 0)]
+
+
+def test_a_refused_image_does_not_stop_the_others() -> None:
+    """A failure is final for that image."""
+    server = FakeServer(answers={"1.2": (0xA900, "data set does not match: comment")})
+    reports, _ = run(FakeContents(images("1.1", "1.2", "1.3")), server=server)
+    assert told(reports[0]) == (3, 2, "Incomplete")
+    assert reports[0].notes[0].reason == "data set does not match: comment"
+
+
+def test_an_image_in_another_uncompressed_syntax_is_named() -> None:
+    """It was sent, in other bytes than its own."""
+    server = FakeServer(refuses={(CT, BIG): "refused"}, accepts_instead=IMPLICIT)
+    reports, _ = run(FakeContents(images("1.1", transfer_syntax_uid=BIG)), server=server)
+    assert told(reports[0]) == (1, 1, "Complete")
+    assert notes(reports[0]) == [("converted", 0)]
+    assert reports[0].notes[0].reason == f"sent in transfer syntax {IMPLICIT}"
+    assert server.archive["1.1"] == b"tes atad"
+
+
+@pytest.mark.parametrize(("resend", "stored"), [(True, 2), (False, 1)])
+def test_what_carries_the_tag_is_sent_again_only_on_demand(resend: bool, stored: int) -> None:  # noqa: FBT001
+    """Without resend it is left out, and the file is complete all the same."""
+    before = images("1.1", marked=True)[0]
+    new = images("x", "1.2")[1]
+    reports, server = run(FakeContents([before, new]), resend=resend)
+    assert told(reports[0]) == (stored, stored, "Complete")
+    assert len(server.archive) == stored
+    assert notes(reports[0]) == ([] if resend else [("marked", 0)])
+
+
+def test_a_server_that_gives_up_ends_the_run() -> None:
+    """No further file is opened, and each has a row that says why."""
+    later = FakeContents(images("1.4"))
+    reports, server = run(
+        FakeContents(images("1.1", "1.2", "1.3")), later, server=FakeServer(dies_after=1)
+    )
+    assert [told(each) for each in reports] == [(3, 1, "Incomplete"), (0, 0, "Failed")]
+    assert reports[1].notes[0].reason == "not tried: it does not answer"
+    assert not later.closed
+    assert len(server.requests) == 3
+
+
+def test_a_dry_run_stores_nothing_and_says_what_would_be_refused() -> None:
+    """Contexts are asked for, C-STORE is not."""
+    server = FakeServer(refuses={(CT, JPEG): "transfer syntaxes not supported"})
+    compressed = images("x", "1.2", transfer_syntax_uid=JPEG)[1]
+    reports, _ = run(
+        FakeContents([*images("1.1"), compressed]), server=server, dry_run=True, verify=True
+    )
+    assert server.requests == ["offers"]
+    assert not server.archive
+    assert told(reports[0]) == (2, 1, "Incomplete")
+    assert reports[0].notes[0].reason == "transfer syntaxes not supported"
+
+
+def test_a_dry_run_logs_the_names_of_what_would_be_refused(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Names of PS3.6; what stands there and is no registered UID is anybody's text."""
+    server = FakeServer(refuses={(CT, JPEG): "not supported", ("Quixote", "1.2.3.4"): "no UID"})
+    strange = images("x", "y", "1.3", sop_class_uid="Quixote", transfer_syntax_uid="1.2.3.4")[2]
+    run(
+        FakeContents([*images("1.1", "1.2", transfer_syntax_uid=JPEG), strange]),
+        server=server,
+        dry_run=True,
+    )
+    known = "2 images: CT Image Storage, JPEG Baseline (Process 1): not supported"
+    assert known in caplog.text
+    assert "1 images: private or unknown, private or unknown: no UID" in caplog.text
+    assert "Quixote" not in caplog.text
+    assert "1.2.3.4" not in caplog.text
+
+
+def test_a_dry_run_whose_server_can_not_be_asked_counts_its_images() -> None:
+    """Each has a row, and the next file is asked for all the same."""
+
+    class Silent(FakeServer):
+        def offers(self, pairs: Collection[SyntaxPair]) -> Mapping[SyntaxPair, str | None]:
+            if not self.requests:
+                self.requests.append("offers")
+                raise ServiceError("The DICOM server", "timed out")
+            return FakeServer.offers(self, pairs)
+
+    reports, _ = run(
+        FakeContents(images("1.1", "1.2")),
+        FakeContents(images("1.3")),
+        server=Silent(),
+        dry_run=True,
+    )
+    assert [told(each) for each in reports] == [(2, 0, "Failed"), (1, 1, "Complete")]
+    assert notes(reports[0]) == [("failed", 0), ("failed", 1), ("failed", None)]
+
+
+def test_verified_images_are_complete() -> None:
+    """The server has what it took."""
+    reports, server = run(FakeContents(images("1.1", "1.2")), verify=True)
+    assert server.requests[-1] == "find"
+    assert told(reports[0]) == (2, 2, "Complete")
+
+
+def test_an_image_that_c_find_does_not_find_was_not_sent() -> None:
+    """It is named, and the row is incomplete."""
+    reports, _ = run(
+        FakeContents(images("1.1", "1.2")), server=FakeServer(forgets={"1.2"}), verify=True
+    )
+    assert told(reports[0]) == (2, 1, "Incomplete")
+    assert notes(reports[0]) == [("not found", 1)]
+
+
+@pytest.mark.parametrize("finds", [False, ServiceError("The DICOM server", "timed out")])
+def test_what_can_not_be_verified_stays_sent(finds: bool | ServiceError) -> None:  # noqa: FBT001
+    """No C-FIND, or none that works: a note, and no failure."""
+    reports, _ = run(FakeContents(images("1.1")), server=FakeServer(finds=finds), verify=True)
+    assert told(reports[0]) == (1, 1, "Complete")
+    assert notes(reports[0]) == [("not checked", None)]
+
+
+@pytest.mark.parametrize(
+    ("sent", "line"),
+    [
+        (
+            Sent(number=0, outcome="failed", status=0xA700, reason="disk full for Quixote"),
+            "1 images: failed, C-STORE status 0xA700",
+        ),
+        (
+            Sent(
+                number=0,
+                outcome="failed",
+                reason='status 0xA700, out of resources: "the "Quixote" archive is full"',
+            ),
+            "1 images: failed: status 0xA700, out of resources",
+        ),
+    ],
+)
+def test_a_server_out_of_resources_says_why_in_the_report_only(
+    caplog: pytest.LogCaptureFixture, sent: Sent, line: str
+) -> None:
+    """Its comment names somebody; with or without the status beside it, no log line has it."""
+
+    class Full(FakeServer):
+        def send(self, items: Sequence[Sendable], convert: Convert) -> Generator[Sent]:
+            del items, convert
+            yield sent
+
+    with caplog.at_level(logging.DEBUG):
+        reports, _ = run(FakeContents(images("1.1")), server=Full())
+    assert reports[0].notes[0].reason == sent.reason
+    assert caplog.text.rstrip().count(line) == 1
+    assert "Quixote" not in caplog.text
+
+
+def test_a_query_that_fails_with_a_comment_is_told_without_it(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """C-FIND has an Error Comment, too."""
+    said = ServiceError("The DICOM server", 'status 0xC001, cannot understand: "Quixote?"')
+    reports, _ = run(FakeContents(images("1.1")), server=FakeServer(finds=said), verify=True)
+    assert "not verified: The DICOM server did not answer usably" in caplog.text
+    assert "Quixote" not in caplog.text
+    assert "Quixote" in reports[0].notes[0].reason
+
+
+def test_a_file_that_breaks_the_run_before_its_images_are_known_has_a_reason() -> None:
+    """An error that nobody foresaw, in the fetching: its row says that the run ended."""
+
+    def fetch() -> Path:
+        raise ZeroDivisionError
+
+    world = World(
+        server=FakeServer(),
+        examine=lambda _: FakeContents(),
+        convert=lambda image, _: image,
+        progress=lambda: None,
+    )
+    send = DicomSend(parse_config(SendConfig, REQUIRED), world, 1)
+    with pytest.raises(ZeroDivisionError):
+        send.run(iter([Upload("a.zip", None, fetch)]))
+    assert notes(send.reports[0]) == [("failed", None)]
+    assert send.reports[0].notes[0].reason == "the run ended before it was sent"
+
+
+def test_the_log_has_ids_and_counts_and_no_patient(caplog: pytest.LogCaptureFixture) -> None:
+    """Names of files and members, UIDs and the server's own words stay out of it."""
+    server = FakeServer(answers={"1.2.3": (0xA900, "patient Quixote exists")})
+    refused = FakeRefused(number=4, reason="cut short", sop_instance_uid="1.2.5")
+    with caplog.at_level(logging.DEBUG):
+        run(
+            FakeContents(images("1.2.3", "1.2.4", "1.2.4"), [refused], ignored=1),
+            ArchiveError("The archive is cut off."),
+            server=server,
+            verify=True,
+        )
+    assert "Quixote" not in caplog.text
+    assert "1.2.3" not in caplog.text
+    assert "file 1, image 5: cut short" in caplog.text
+    assert "1 images: failed, C-STORE status 0xA900" in caplog.text
+    assert "file 1 of 2 (file f1, acquisition a1): 1 of 3 images sent, 1 left out" in caplog.text
+    assert EXPLICIT not in caplog.text

@@ -1,0 +1,140 @@
+"""The report: its columns, its status, its names, and cells that no spreadsheet runs."""
+
+from __future__ import annotations
+
+import csv
+import datetime as dt
+import io
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from imaging_gears.dicom_send.report import (
+    FileReport,
+    ImageNote,
+    cell,
+    files_csv,
+    instances_csv,
+    log_table,
+    report_names,
+)
+from imaging_gears.ports import ContainerRef, Place
+from tests.unit.dicom_send_gear.world import PLACE, stored
+
+MOMENT = dt.datetime(2026, 11, 20, 7, 2, 5, tzinfo=dt.UTC)
+PATH = "center/ingest/Quixote/visit/1/T1/files/a.zip"
+
+
+def made(in_series: int, sent: int, left_out: int = 0) -> FileReport:
+    """Return a report with these counts."""
+    report = FileReport(name="a.zip", stored=stored(1, "a.zip"), in_series=in_series, sent=sent)
+    report.left_out = left_out
+    return report
+
+
+@pytest.mark.parametrize(
+    ("counts", "status"),
+    [
+        ((3, 3, 0), "Complete"),
+        ((3, 3, 2), "Complete"),
+        ((0, 0, 2), "Complete"),
+        ((3, 2, 0), "Incomplete"),
+        ((3, 0, 0), "Failed"),
+        ((3, 0, 1), "Failed"),
+        ((0, 0, 0), "Failed"),
+    ],
+)
+def test_the_status_follows_from_the_counts(counts: tuple[int, int, int], status: str) -> None:
+    """All: Complete. Some: Incomplete. None: Failed, unless they were left out on purpose."""
+    assert made(*counts).status == status
+
+
+def test_the_report_has_the_columns_that_users_know() -> None:
+    """A row per file, a path by labels."""
+    text = files_csv([made(3, 2)]).decode()
+    assert text == (
+        "Acquisition ID,FW Path,Filename,Images in Series,Images Sent,Status\n"
+        f"a1,{PATH},a.zip,3,2,Incomplete\n"
+    )
+
+
+def test_a_file_of_a_local_run_has_neither_id_nor_path() -> None:
+    """There is no site."""
+    assert (
+        files_csv([FileReport(name="a.zip", in_series=1, sent=1)])
+        .decode()
+        .endswith("\n,,a.zip,1,1,Complete\n")
+    )
+
+
+def test_each_image_that_was_not_sent_has_a_row_with_the_reason() -> None:
+    """Images are counted from 1; what concerns the whole file has no number."""
+    report = made(1, 0)
+    report.notes.append(ImageNote(outcome="failed", reason="no DICOM image in it"))
+    report.notes.append(
+        ImageNote(
+            outcome="refused", reason="cut, short", number=4, member="x/y", sop_instance_uid="1.2"
+        )
+    )
+    head, whole, one = csv.reader(io.StringIO(instances_csv([report]).decode()))
+    assert head[3:] == ["Image", "Member", "SOP Instance UID", "Outcome", "Reason"]
+    assert whole == ["a1", PATH, "a.zip", "", "", "", "failed", "no DICOM image in it"]
+    assert one[3:] == ["5", "x/y", "1.2", "refused", "cut, short"]
+
+
+@pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\r"])
+def test_a_cell_that_a_spreadsheet_would_run_is_quoted(start: str) -> None:
+    """By an apostrophe in front."""
+    report = FileReport(name=f"{start}HYPERLINK(1)", in_series=1)
+    assert f"'{start}HYPERLINK(1)" in files_csv([report]).decode()
+
+
+@given(st.text(), st.text())
+def test_every_name_comes_back_from_the_csv(name: str, member: str) -> None:
+    """Whatever is in it: commas, quotes, line breaks, characters that are no text."""
+    report = FileReport(name=name, in_series=1)
+    report.notes.append(ImageNote(outcome="failed", reason="", member=member))
+    text = instances_csv([report]).decode()
+    _, row = csv.reader(io.StringIO(text, newline=""))
+    assert row[2] == cell(name)
+    assert row[4] == cell(member)
+
+
+def test_a_member_whose_name_is_no_text_does_not_cost_the_report() -> None:
+    """A name in an old code page may come as a surrogate."""
+    assert b"IM\\udcff" in files_csv([FileReport(name="IM\udcff")])
+
+
+def test_the_reports_name_has_session_acquisition_and_time() -> None:
+    """The acquisition only where it was chosen; a slash becomes a hyphen."""
+    chosen = report_names(PLACE, MOMENT)
+    whole = report_names(Place(group="center", containers=PLACE.containers[:3]), MOMENT)
+    assert chosen[0] == "dicom-send_report-visit-1_T1_2026-11-20_07:02:05.csv"
+    assert whole[0] == "dicom-send_report-visit-1_2026-11-20_07:02:05.csv"
+    assert whole[1] == "dicom-send_report-visit-1_2026-11-20_07:02:05_instances.csv"
+
+
+def test_the_report_of_a_subject_has_its_label() -> None:
+    """It has many sessions."""
+    subject = Place(group="center", containers=PLACE.containers[:2])
+    assert report_names(subject, MOMENT)[0].startswith("dicom-send_report-Quixote_2026")
+
+
+@given(st.text(min_size=1, max_size=300))
+def test_any_label_makes_a_name_that_can_be_stored(label: str) -> None:
+    """No slash, no control character, not longer than a file system takes in characters."""
+    place = Place(group="g", containers=((ContainerRef("session", "e"), label),))
+    for name in report_names(place, MOMENT):
+        assert not set(name) & set('/\\*?"<>|%#\x00\n\r\t\x1f\x7f')
+        assert len(name) < 130
+
+
+def test_the_table_in_the_log_names_no_file() -> None:
+    """Numbers, ids, counts, status; in columns."""
+    lines = log_table([made(30, 30), FileReport(name="Quixote.zip", in_series=1)])
+    assert lines == [
+        "file  Acquisition ID  Images in Series  Images Sent  Status",
+        "1     a1              30                30           Complete",
+        "2     -               1                 0            Failed",
+    ]
