@@ -377,3 +377,37 @@ def test_a_key_is_used_for_the_jobs_own_site_only(other: str, *, same: bool) -> 
     else:
         with pytest.raises(SiteKeyError, match="another site"):
             use()
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [
+        {"AWS_ENDPOINT_URL": "http://198.51.100.1:81"},
+        {"AWS_ENDPOINT_URL_SSM": "http://endpoint.example"},
+    ],
+)
+def test_an_endpoint_elsewhere_that_is_not_encrypted_is_refused(
+    monkeypatch: pytest.MonkeyPatch, variables: dict[str, str]
+) -> None:
+    """SSM answers with keys: no client is made that would ask for them in the open."""
+    for name, value in {**KEYS, **variables}.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(CredentialsError, match="is not https"):
+        aws.client("ssm", "AWS SSM", Counter(), read_seconds=1)
+
+
+@pytest.mark.parametrize("endpoint", ["https://endpoint.example", "http://127.0.0.1:81"])
+def test_an_endpoint_that_is_encrypted_or_here_is_taken(
+    monkeypatch: pytest.MonkeyPatch, endpoint: str
+) -> None:
+    """Nothing is asked of it yet."""
+    for name, value in {**KEYS, "AWS_ENDPOINT_URL": endpoint}.items():
+        monkeypatch.setenv(name, value)
+    assert aws.client("ssm", "AWS SSM", Counter(), read_seconds=1) is not None
+
+
+KEYS = {
+    "AWS_ACCESS_KEY_ID": "none",
+    "AWS_SECRET_ACCESS_KEY": "none",
+    "AWS_DEFAULT_REGION": "us-east-1",
+}

@@ -206,3 +206,14 @@ def send(server: DimseServer, items: list[Item]) -> dict[int, Sent]:
     results = list(server.send(items, converted))
     assert sorted(result.number for result in results) == sorted(each.number for each in items)
     return {result.number: result for result in results}
+
+
+@contextmanager
+def no_thread_left(seconds: float = 2.0) -> Iterator[None]:
+    """Whatever threads the block starts have ended soon after it."""
+    before = set(threading.enumerate())
+    yield
+    end = time.monotonic() + seconds
+    while left := [each for each in threading.enumerate() if each not in before]:
+        assert time.monotonic() < end, left
+        time.sleep(0.01)

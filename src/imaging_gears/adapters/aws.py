@@ -8,11 +8,13 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
+from urllib.parse import urlsplit
 
 import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
+from imaging_gears.adapters.loopback import is_loopback
 from imaging_gears.adapters.waiting import waiting_for
 from imaging_gears.errors import (
     CredentialsError,
@@ -83,13 +85,19 @@ def client(
     worth one. Each request is counted in `requests` under `service`.
 
     Raises:
-        CredentialsError: region or endpoint in the environment are none.
+        CredentialsError: region or endpoint in the environment are none, or the endpoint is not
+            https (one on this machine aside): what goes there and back names patients, and keys.
     """
     try:
         made = _make(api, read_seconds, tries)
     except (BotoCoreError, ValueError) as error:
         message = f"The AWS environment can't be used for {service}: {type(error).__name__}."
         raise CredentialsError(message) from None
+
+    endpoint = urlsplit(made.meta.endpoint_url)
+    if endpoint.scheme != "https" and not is_loopback(endpoint.hostname):
+        message = f"The AWS endpoint in the environment for {service} is not https."
+        raise CredentialsError(message, location=f"AWS_ENDPOINT_URL_{api.upper()}")
 
     def count(**_: object) -> None:
         requests[service] += 1
