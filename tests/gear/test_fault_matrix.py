@@ -14,7 +14,7 @@ from tests.gear.gear_helpers import Center
 from tools import reliability
 
 # Lines that other tests go through as well, many times over.
-pytestmark = pytest.mark.no_cover
+pytestmark = [pytest.mark.no_cover, pytest.mark.slow]
 
 
 def marked(cell: Cell) -> pytest.ParameterSet:

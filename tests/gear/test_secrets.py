@@ -41,7 +41,7 @@ from tests.gear.gear_helpers import (
 from tests.gear.test_errors import CASES, MORE, Case
 
 # Lines that other tests go through as well, many times over.
-pytestmark = pytest.mark.no_cover
+pytestmark = [pytest.mark.no_cover, pytest.mark.slow]
 
 ONE_OF_EACH = {case.error: case for case in CASES}.values()
 """The last case of each class of error; test_errors looks through all of them without debug."""

@@ -297,6 +297,21 @@ def test_a_file_that_breaks_the_run_before_its_images_are_known_has_a_reason() -
     assert send.reports[0].notes[0].reason == "the run ended before it was sent"
 
 
+def test_an_error_among_the_images_leaves_each_its_row() -> None:
+    """Nobody foresaw it; one of three was sent, and the two others are named as not sent."""
+    world = World(
+        server=FakeServer(breaks_after=1),
+        examine=lambda _: FakeContents(images("1.1", "1.2", "1.3")),
+        convert=lambda image, _: image,
+        progress=lambda: None,
+    )
+    send = DicomSend(parse_config(SendConfig, REQUIRED), world, 1)
+    with pytest.raises(ZeroDivisionError):
+        send.run(iter([Upload("a.zip", None, lambda: Path("a.zip"))]))
+    assert told(send.reports[0]) == (3, 1, "Incomplete")
+    assert notes(send.reports[0]) == [("failed", 0), ("failed", 1)]
+
+
 def test_the_log_has_ids_and_counts_and_no_patient(caplog: pytest.LogCaptureFixture) -> None:
     """Names of files and members, UIDs and the server's own words stay out of it."""
     server = FakeServer(answers={"1.2.3": (0xA900, "patient Quixote exists")})

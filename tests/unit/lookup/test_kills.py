@@ -24,7 +24,7 @@ from tests.fakes import InMemoryRegistry, Interruptions
 from tests.unit.lookup.harness import LOG, NACCID, START, Center, Killed
 
 # Lines that other tests go through as well, many times over.
-pytestmark = pytest.mark.no_cover
+pytestmark = [pytest.mark.no_cover, pytest.mark.slow]
 
 Json = Any
 OTHERS_LINE = b"2024-01-15 10:00:00 QC Status: FORM-CHECKER - PASS\n"
