@@ -371,7 +371,7 @@ def test_closing_the_iterator_ends_everything_at_once() -> None:
         results = server.send([item(at) for at in range(20)], converted)
         next(results)
         begin = time.monotonic()
-        results.close()  # type: ignore[attr-defined]
+        results.close()
         assert time.monotonic() - begin < 2
         assert not [each for each in threading.enumerate() if each.name.startswith("dicom-send")]
         hold.set()
@@ -385,7 +385,7 @@ def test_closing_the_iterator_ends_a_wait() -> None:
         next(results)
         time.sleep(0.2)
         begin = time.monotonic()
-        results.close()  # type: ignore[attr-defined]
+        results.close()
         assert time.monotonic() - begin < 2
     assert server.given_up is None
 

@@ -9,13 +9,17 @@ from __future__ import annotations
 
 import io
 import zlib
-from struct import Struct
 from typing import TYPE_CHECKING, Final
 
 from imaging_gears.dicom.bounds import MIB, whole_budget
 from imaging_gears.dicom.random_file import Section, SectionStream
 from imaging_gears.dicom.streams import BoundedStream, ByteStream
-from imaging_gears.dicom.zip_member import MemberStream
+from imaging_gears.dicom.zip_member import (
+    LOCAL_SIZE,
+    MemberStream,
+    check_end,
+    content_start,
+)
 from imaging_gears.errors import ArchiveError
 
 if TYPE_CHECKING:
@@ -31,8 +35,6 @@ HELD_SIZE: Final = 8 * MIB
 which the system's cache answers."""
 
 _INPUT: Final = 64 * 1024
-_LOCAL: Final = Struct("<4s22x2H")  # APPNOTE.TXT 4.3.7 local file header
-_SIGNATURE: Final = b"PK\x03\x04"
 
 
 class StoredMember:
@@ -97,18 +99,11 @@ class StoredMember:
     def _located(self) -> int:
         entry = self._entry
         inside = entry.offset < self._file.size
-        head = self._file.read_at(entry.offset, _LOCAL.size) if inside else b""
-        if len(head) < _LOCAL.size or not head.startswith(_SIGNATURE):
-            raise ArchiveError(
-                "The archive is damaged: a member is not where its list of members says."
-            )
-        # The lengths of name and extra field differ from those in the directory (4.3.7).
-        _, name_size, extra_size = _LOCAL.unpack(head)
-        start: int = entry.offset + _LOCAL.size + name_size + extra_size
+        head = self._file.read_at(entry.offset, LOCAL_SIZE) if inside else b""
+        start = entry.offset + content_start(head)
         if entry.compressed_size != entry.size:
             raise _wrong()
-        if start + entry.size > self._file.size:
-            raise ArchiveError("The archive is cut off or damaged: a member goes beyond its end.")
+        check_end(start + entry.size, self._file.size)
         return start
 
 

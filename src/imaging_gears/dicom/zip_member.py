@@ -41,6 +41,7 @@ CHECKED_SIZE: Final = 64 * 1024
 _CHECKED_OUTPUT: Final = MIB
 _LOCAL: Final = Struct("<4s5H3L2H")  # APPNOTE.TXT 4.3.7 local file header
 _LOCAL_SIGNATURE: Final = b"PK\x03\x04"
+LOCAL_SIZE: Final = _LOCAL.size
 _FIRST_READ: Final = 1024
 _COSTS: Final = {STORED: 1, DEFLATED: 1, LZMA: 3, BZIP2: 4}  # units a byte, by CPU seconds measured
 _BZIP2_BLOCK: Final = 200_000  # units: 900 kB are decoded before they give a byte, in 2 ms
@@ -108,25 +109,46 @@ class MemberStream:
         self._spent = total
 
 
+def content_start(head: bytes) -> int:
+    """Return where a member's content begins, in bytes from its local header.
+
+    Args:
+        head: what is at the member's place, `LOCAL_SIZE` bytes or more.
+
+    Raises:
+        ArchiveError: that is no local header.
+    """
+    if len(head) < LOCAL_SIZE or not head.startswith(_LOCAL_SIGNATURE):
+        raise ArchiveError(
+            "The archive is damaged: a member is not where its list of members says."
+        )
+    # The lengths of name and extra field differ from those in the directory (4.3.7).
+    name_size, extra_size = _LOCAL.unpack_from(head)[9:11]
+    return int(LOCAL_SIZE + name_size + extra_size)
+
+
+def check_end(end: int, size: int) -> None:
+    """Check that a member which ends at `end` lies in an archive of `size` bytes.
+
+    Raises:
+        ArchiveError: it does not.
+    """
+    if end > size:
+        raise ArchiveError("The archive is cut off or damaged: a member goes beyond its end.")
+
+
 class _Compressed:
     """The bytes of a member as they are in the archive."""
 
     def __init__(self, file: RandomAccess, entry: Entry) -> None:
         self._file = file
         head = file.read_at(entry.offset, _FIRST_READ) if entry.offset < file.size else b""
-        if len(head) < _LOCAL.size or not head.startswith(_LOCAL_SIGNATURE):
-            raise ArchiveError(
-                "The archive is damaged: a member is not where its list of members says."
-            )
-        # The lengths of name and extra field differ from those in the directory (4.3.7).
-        name_size, extra_size = _LOCAL.unpack_from(head)[9:11]
-        start = _LOCAL.size + name_size + extra_size
+        start = content_start(head)
         self._held = head[start : start + entry.compressed_size]
         self._next: int = entry.offset + max(start, min(len(head), start + entry.compressed_size))
         self._end: int = entry.offset + start + entry.compressed_size
         self.passed = 0
-        if self._end > file.size:
-            raise ArchiveError("The archive is cut off or damaged: a member goes beyond its end.")
+        check_end(self._end, file.size)
 
     @property
     def left(self) -> int:
