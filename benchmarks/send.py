@@ -89,9 +89,9 @@ def ours(port: int, upload: Path, *, associations: int = 2, tls: TlsFiles | None
     """
     peer = Peer(host=HOST, port=port, called_ae="SCP", calling_ae="FLYWHEEL")
     begin = time.perf_counter()
+    server = DimseServer(peer, tls, associations=associations)
     with examine(upload, MARK) as contents:
         examined = time.perf_counter()
-        server = DimseServer(peer, tls, associations=associations)
         results = list(server.send(contents.instances, as_uncompressed))  # type: ignore[arg-type]
     end = time.perf_counter()
     failed = [result.reason for result in results if result.outcome != "sent"]

@@ -25,7 +25,7 @@ from pynetdicom.sop_class import MRImageStorage  # type: ignore[attr-defined]
 
 from benchmarks.send import LARGE, MARK, SMALL, ours
 from benchmarks.send_peers import HOST, certificate, images, slow_line, storescp
-from imaging_gears.adapters import dimse_opening, dimse_wire
+from imaging_gears.adapters import dimse_socket, dimse_wire
 from imaging_gears.dicom import stored
 from imaging_gears.dicom_send.instance import examine
 from imaging_gears.dicom_send.walking import Walk
@@ -121,7 +121,7 @@ def _within(off: Off, run: Run) -> Run:
 def _delayed() -> Iterator[None]:
     with (
         patch.object(dimse_wire, "acknowledge_at_once", lambda _: None),
-        patch.object(dimse_opening, "acknowledge_at_once", lambda _: None),
+        patch.object(dimse_socket, "acknowledge_at_once", lambda _: None),
     ):
         yield
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import socket
 import ssl
 import threading
+import time
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from cryptography import x509
 
-from imaging_gears.adapters.dimse_tls import PROFILES
+from imaging_gears.adapters.dimse_tls import PROFILES, ClientTls
 from imaging_gears.errors import CertificateError, ServiceError, TlsFilesError
 from imaging_gears.ports import TlsFiles
 from tests.dimse.items import item, stored_data_set
@@ -200,6 +201,25 @@ def test_a_silent_tls_server_is_not_waited_for(pki: Pki) -> None:
         server_at(port, tls=pki.files(), limits=replace(QUICK, connect=0.3)).echo()
 
 
+def test_a_handshake_that_drips_is_not_waited_for(pki: Pki) -> None:
+    """A byte now and then keeps no time-out from passing: it is for the whole handshake."""
+
+    def drip(connection: socket.socket) -> None:
+        connection.recv(9999)
+        # A handshake record of 256 bytes (RFC 8446 5.1) that takes 25 s.
+        for byte in b"\x16\x03\x03\x01\x00" + bytes([2, 0, 0, 252]) + bytes(247):
+            connection.sendall(bytes([byte]))
+            time.sleep(0.1)
+
+    begin = time.monotonic()
+    with (
+        listening(drip) as port,
+        pytest.raises(ServiceError, match=r"no progress in 0\.5 s"),
+    ):
+        server_at(port, tls=pki.files(), limits=replace(QUICK, connect=0.5)).echo()
+    assert time.monotonic() - begin < 5
+
+
 class Doorman:
     """Relays connections to a server, and notes with what bytes each one begins."""
 
@@ -300,16 +320,22 @@ def test_a_damaged_or_locked_key_is_named(tmp_path: Path, pki: Pki) -> None:
 def test_old_tls_is_not_offered(pki: Pki) -> None:
     """All profiles begin at TLS 1.2; the modified one has no cipher of 128 bits in it."""
     for profile in PROFILES:
-        client = server_at(free_port(), tls=pki.files(profile=profile))
-        assert client._tls is not None
-        assert client._tls.minimum_version == ssl.TLSVersion.TLSv1_2
-        weak = [each for each in client._tls.get_ciphers() if each["strength_bits"] < 128]
-        assert not weak
-    modified = server_at(free_port(), tls=pki.files(profile="BCP 195 modified"))._tls
-    assert modified is not None
+        context = ClientTls(pki.files(profile=profile)).context()
+        assert context.minimum_version == ssl.TLSVersion.TLSv1_2
+        assert not [each for each in context.get_ciphers() if each["strength_bits"] < 128]
+    modified = ClientTls(pki.files(profile="BCP 195 modified")).context()
     names = [each["name"] for each in modified.get_ciphers() if each["protocol"] == "TLSv1.2"]
     assert names
     assert all(name.startswith("ECDHE") and "128" not in name for name in names)
+
+
+def test_the_system_s_certificates_are_trusted_too(pki: Pki) -> None:
+    """They are read in a thread; the context that is used has them all, and the input's one."""
+    system = ssl.create_default_context().cert_store_stats()["x509"]
+    context = ClientTls(pki.files()).context()
+    assert context.cert_store_stats()["x509"] == system + 1
+    without = ClientTls(pki.files(require_peer_cert=False)).context()
+    assert without.cert_store_stats()["x509"] == 1
 
 
 def test_the_server_is_verified_by_the_name_in_the_config(tmp_path: Path, pki: Pki) -> None:

@@ -17,11 +17,11 @@ from imaging_gears.adapters.dimse_contexts import (
     why_not,
 )
 from imaging_gears.adapters.dimse_failures import AssociationLostError, AssociationRefusedError
-from imaging_gears.adapters.dimse_opening import Limits, Opening, client
+from imaging_gears.adapters.dimse_opening import Limits, Opening, check_pynetdicom
 from imaging_gears.adapters.dimse_sending import Pause, Sending
 from imaging_gears.adapters.dimse_series import series_of
 from imaging_gears.adapters.dimse_status import PENDING, SUCCESS, status_text
-from imaging_gears.adapters.dimse_tls import client_context
+from imaging_gears.adapters.dimse_tls import ClientTls
 from imaging_gears.errors import (
     AssociationRejectedError,
     CertificateError,
@@ -60,12 +60,12 @@ class DimseServer:
         limits: Limits | None = None,
     ) -> None:
         self._peer = peer
-        self._tls = client_context(tls) if tls is not None else None
+        self._tls = ClientTls(tls) if tls is not None else None
         self._limits = limits or Limits()
         self._pause = pause
         self._associations = associations
         self._breaker = Breaker(self._limits.waits)
-        client(self._tls)
+        check_pynetdicom()
 
     @property
     def name(self) -> str:

@@ -22,14 +22,15 @@ from pynetdicom.pdu import A_ABORT_RQ, A_ASSOCIATE_RJ
 
 from imaging_gears.adapters.dimse_association import Association
 from imaging_gears.adapters.dimse_failures import AssociationLostError, AssociationRefusedError
+from imaging_gears.adapters.dimse_socket import RememberingSocket, TlsSocket
 from imaging_gears.adapters.dimse_status import (
     abort_text,
     context_refusal,
     is_permanent,
     rejection_text,
 )
-from imaging_gears.adapters.dimse_tls import failure_of
-from imaging_gears.adapters.dimse_wire import Wire, acknowledge_at_once
+from imaging_gears.adapters.dimse_tls import ClientTls, failure_of
+from imaging_gears.adapters.dimse_wire import Wire
 from imaging_gears.errors import UnexpectedError
 from imaging_gears.ports import Peer, SyntaxPair
 
@@ -59,78 +60,32 @@ class Limits:
     tries: int = 3
 
 
-# --- The socket that pynetdicom works with
-
-
-class _Remembering(socket.socket):
-    """Keeps the failure, which pynetdicom only logs, and never waits without end."""
-
-    failure: OSError | None = None
-    connected: bool = False
-    ended: bool = False
-    negotiating: bool = True
-    answer_seconds: float = 30.0
-
-    def settimeout(self, value: float | None, /) -> None:
-        """Set the time-out; pynetdicom's None, after connecting, is the time for the answer."""
-        super().settimeout(self.answer_seconds if value is None else value)
-
-    def connect(self, address: Any, /) -> None:
-        """Connect; over TLS with the handshake."""
-        try:
-            super().connect(address)
-        except OSError as error:
-            self.failure = error
-            raise
-        self.connected = True
-
-    def recv(self, buffersize: int = 1024, flags: int = 0, /) -> bytes:
-        """Return the next bytes, none at the end."""
-        if self.negotiating:
-            # A server that has written its TLS tickets keeps its answer to the request back until
-            # they are acknowledged: 40 ms.
-            acknowledge_at_once(self)
-        try:
-            data = super().recv(buffersize, flags)
-        except OSError as error:
-            # The ssl module tries to read before it connects. That is no failure.
-            if self.connected:
-                self.failure = self.failure or error
-            raise
-        self.ended = not data
-        return data
-
-
-class _PlainSocket(_Remembering):
-    pass
-
-
-class _TlsSocket(_Remembering, ssl.SSLSocket):
-    pass
-
-
 @dataclass(slots=True)
 class _Dialler:
     """Takes the place of the SSLContext that pynetdicom is given: it hands out our sockets."""
 
-    tls: ssl.SSLContext | None
+    tls: ClientTls | None
     limits: Limits
-    sock: _Remembering | None = None
+    sock: RememberingSocket | None = None
     hung_up: bool = False
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def wrap_socket(self, sock: socket.socket, *, server_side: bool, server_hostname: str) -> Any:
-        """Return `sock`, not yet connected, as one that remembers."""
+    def wrap_socket(self, sock: socket.socket, **options: Any) -> socket.socket:
+        """Return `sock`, not yet connected, as one that remembers.
+
+        Args:
+            sock: is not of use any more.
+            options: of `ssl.SSLContext.wrap_socket`.
+        """
         with self._lock:
             if self.hung_up:
                 sock.close()
                 raise ConnectionAbortedError
             if self.tls is None:
-                made: Any = _PlainSocket(fileno=sock.detach())
+                made = RememberingSocket(fileno=sock.detach())
             else:
-                made = self.tls.wrap_socket(
-                    sock, server_side=server_side, server_hostname=server_hostname
-                )
+                made = TlsSocket(fileno=sock.detach())
+                made.secure(self.tls.context(), options["server_hostname"])
             made.answer_seconds = self.limits.answer
             self.sock = made
             return made
@@ -141,16 +96,14 @@ class _Dialler:
             self.hung_up = True
             if self.sock is not None:
                 with contextlib.suppress(OSError):
-                    # Not SSLSocket's own: it first forgets that there is TLS, and what the other
-                    # thread sends in this moment would leave unencrypted.
-                    socket.socket.shutdown(self.sock, socket.SHUT_RDWR)
+                    self.sock.shutdown(socket.SHUT_RDWR)
 
 
-def client(tls: ssl.SSLContext | None) -> None:
-    """Prepare pynetdicom and the context for `open_association`.
+def check_pynetdicom() -> None:
+    """Prepare pynetdicom for `Opening`.
 
     Raises:
-        UnexpectedError: pynetdicom is of a version whose ways were not tried.
+        UnexpectedError: it is of a version whose ways were not tried.
     """
     version = tuple(int(part) for part in pynetdicom.__version__.split(".")[:3] if part.isdigit())
     least, below = _TESTED_VERSIONS
@@ -160,8 +113,6 @@ def client(tls: ssl.SSLContext | None) -> None:
         )
     # What it has to say is said by the errors here, once and without UIDs.
     logging.getLogger("pynetdicom").setLevel(logging.CRITICAL)
-    if tls is not None:
-        tls.sslsocket_class = _TlsSocket
 
 
 # --- Opening
@@ -171,10 +122,10 @@ class Opening:
     """An association that is being negotiated, and can be called off from another thread.
 
     Args:
-        tls: prepared by `client`; None for plain TCP.
+        tls: None for plain TCP.
     """
 
-    def __init__(self, peer: Peer, tls: ssl.SSLContext | None, limits: Limits) -> None:
+    def __init__(self, peer: Peer, tls: ClientTls | None, limits: Limits) -> None:
         self._peer = peer
         self._limits = limits
         self._dialler = _Dialler(tls, limits)
@@ -280,9 +231,9 @@ class Opening:
 _CUT: Final = (ConnectionResetError, BrokenPipeError, ssl.SSLEOFError)
 
 
-def _hinted(reason: str, sock: _Remembering) -> AssociationLostError:
+def _hinted(reason: str, sock: RememberingSocket) -> AssociationLostError:
     """Return the end of a connection that was cut without a word, with what is behind it most."""
-    if not isinstance(sock, ssl.SSLSocket):
+    if not isinstance(sock, TlsSocket):
         hint = "it may expect TLS"
     elif sock.connected:
         # TLS 1.3: the handshake is over for a client before the server looks at its certificate,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ssl
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -53,26 +54,38 @@ _NO_TLS: Final = ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "HTTP_REQUEST"
 _NOTHING_IN_COMMON: Final = ("HANDSHAKE_FAILURE", "PROTOCOL_VERSION", "UNSUPPORTED_PROTOCOL")
 
 
-def client_context(files: TlsFiles) -> ssl.SSLContext:
-    """Return the context of a client that shows its certificate and verifies the server's.
+class ClientTls:
+    """What a client does over TLS: it shows its certificate, and verifies the server's.
+
+    The system's certificates are a quarter of a megabyte of text. They are read in a thread, while
+    the first file is downloaded or examined.
 
     Raises:
         TlsFilesError: a file is missing, can't be read, or is none; or key and certificate do not
             belong together. The sentence names the input.
     """
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.set_ciphers(PROFILES[files.profile].ciphers)
-    if files.require_peer_cert:
-        context.load_default_certs(ssl.Purpose.SERVER_AUTH)
-    else:
-        # CERT_OPTIONAL would verify on a client; and the host name is checked only with a chain.
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-    if files.ca is not None:
-        _trust(context, files.ca)
-    _identify(context, files)
-    return context
+
+    def __init__(self, files: TlsFiles) -> None:
+        self._context = context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        self._loading: threading.Thread | None = None
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        context.set_ciphers(PROFILES[files.profile].ciphers)
+        if not files.require_peer_cert:
+            # CERT_OPTIONAL would verify on a client; and the name is checked only with a chain.
+            context.check_hostname = False
+            context.verify_mode = ssl.CERT_NONE
+        if files.ca is not None:
+            _trust(context, files.ca)
+        _identify(context, files)
+        if files.require_peer_cert:
+            self._loading = threading.Thread(target=context.load_default_certs, daemon=True)
+            self._loading.start()
+
+    def context(self) -> ssl.SSLContext:
+        """Return the complete context."""
+        if self._loading is not None:
+            self._loading.join()
+        return self._context
 
 
 def _trust(context: ssl.SSLContext, path: Path) -> None:

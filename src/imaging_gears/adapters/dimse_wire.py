@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import socket
-import ssl
 import struct
 import sys
 import termios
@@ -21,6 +20,7 @@ from typing import Final, TypeVar
 
 from imaging_gears.adapters import dimse_commands as commands
 from imaging_gears.adapters.dimse_failures import AssociationLostError, socket_text
+from imaging_gears.adapters.dimse_socket import TlsSocket, acknowledge_at_once
 from imaging_gears.adapters.dimse_status import abort_text
 from imaging_gears.errors import InputFileError
 
@@ -42,9 +42,7 @@ PDU_CAP: Final = 256 * 1024
 _BATCH_BYTES: Final = 256 * 1024
 _BATCH_PIECES: Final = 256  # Linux takes 1,024 in one call
 _SMALL: Final = 4096
-_TLS_RECORD: Final = 16 * 1024
 _MAX_RECEIVED: Final = 1024 * 1024
-_QUICKACK: Final[int | None] = getattr(socket, "TCP_QUICKACK", None)
 GOODBYE_SECONDS: Final = 1.0
 """How long a server may take to confirm a release."""
 
@@ -252,10 +250,9 @@ class Wire:
 
     def _write(self, pieces: list[Buffer]) -> None:
         try:
-            if isinstance(self._socket, ssl.SSLSocket):
-                _write_records(self._socket, b"".join(pieces))
-            else:
-                _write_pieces(self._socket, pieces)
+            if isinstance(self._socket, TlsSocket):
+                pieces = [self._socket.encrypted(pieces)]
+            _write_pieces(self._socket, pieces)
         except OSError as error:
             # A server that aborts while we are sending says so before it closes.
             reason = None if isinstance(error, TimeoutError) else self._last_word()
@@ -292,21 +289,6 @@ class Wire:
         taken = bytes(self._received[:size])
         del self._received[:size]
         return taken
-
-
-def acknowledge_at_once(sock: socket.socket) -> None:
-    """Do not delay the next acknowledgements (Linux). Sending resets it."""
-    if _QUICKACK is not None:
-        with contextlib.suppress(OSError):
-            sock.setsockopt(socket.IPPROTO_TCP, _QUICKACK, 1)
-
-
-def _write_records(sock: ssl.SSLSocket, data: bytes) -> None:
-    """Send over TLS, a record a call: a longer call would have one time-out for all of it."""
-    view = memoryview(data)
-    while view:
-        record = view[:_TLS_RECORD]
-        view = view[_patiently(sock, partial(sock.send, record)) :]
 
 
 def _write_pieces(sock: socket.socket, pieces: list[Buffer]) -> None:
