@@ -46,7 +46,7 @@ Json = dict[str, Any]
 Say = Callable[[str], None]
 
 LATEST = Path(__file__).resolve().parent / "latest-send.json"
-SMALL, LARGE = 150_000, 5_000_000
+SMALL, LARGE, LONG = 150_000, 5_000_000, 8_000_000
 ONE_WAY_SECONDS = 0.01
 PEAK_MIB = 120
 SLICES, SLICE_BYTES, OBJECT_BYTES = 2000, 500_000, 512 * 1024 * 1024
@@ -214,13 +214,14 @@ def _soak(upload: Path, size: Size, say: Say) -> list[Figure]:
 
 def _gear(folder: Path, gear: str | None, say: Say) -> list[Figure]:
     uploads = {
-        f"a zip of {SLICES} slices (1 GB)": images(folder, "many", SLICES, SLICE_BYTES)[1],
-        "one object of 512 MB": _single(folder),
+        f"a zip of {SLICES} slices (1 GB)": (images(folder, "many", SLICES, SLICE_BYTES)[1], 2),
+        "one object of 512 MB": (_single(folder), 2),
+        "40 images of 8 MB, 8 associations": (images(folder, "long", 40, LONG)[1], 8),
     }
     figures = []
-    for name, upload in uploads.items():
+    for name, (upload, associations) in uploads.items():
         say(f"memory, {name}")
-        peak = _peak(folder, gear, upload)
+        peak = _peak(folder, gear, upload, associations)
         figures.append(
             Figure(
                 name=f"peak memory, {name}",
@@ -232,7 +233,7 @@ def _gear(folder: Path, gear: str | None, say: Say) -> list[Figure]:
             )
         )
     say("files written")
-    written = _written(folder, gear, next(iter(uploads.values())))
+    written = _written(folder, gear, folder / "many.zip")
     name = "files written to disk while a zip is sent"
     return [*figures, Figure(name=name, measured=written, relation="==", bound=0)]
 
@@ -245,10 +246,10 @@ def _single(folder: Path) -> Path:
         return Path(archive.extract(member, folder / "single"))
 
 
-def _peak(folder: Path, gear: str | None, upload: Path) -> float:
+def _peak(folder: Path, gear: str | None, upload: Path, associations: int) -> float:
     report = folder / "resources.json"
     with storescp(nodelay=True) as port:
-        run = start(folder, upload, port, gear)
+        run = start(folder, upload, port, gear, associations=associations)
         command = [sys.executable, str(_RESOURCES), str(report), *run.command]
         subprocess.run(command, check=True, env=run.environ, stdout=subprocess.DEVNULL)
     found = json.loads(report.read_text(encoding="utf-8"))

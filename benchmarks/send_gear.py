@@ -30,7 +30,9 @@ class Start:
     environ: Mapping[str, str]
 
 
-def start(folder: Path, upload: Path, port: int, command: str | None) -> Start:
+def start(
+    folder: Path, upload: Path, port: int, command: str | None, *, associations: int = 2
+) -> Start:
     """Return how the gear is started on `upload`.
 
     Args:
@@ -38,6 +40,7 @@ def start(folder: Path, upload: Path, port: int, command: str | None) -> Start:
         upload: the file that is sent.
         port: of the server on this machine.
         command: another one than that of the gear here, with ``{file}`` and ``{port}``.
+        associations: of the gear here.
     """
     if command is not None:
         program, *rest = shlex.split(command.format(file=upload, port=port))
@@ -49,7 +52,13 @@ def start(folder: Path, upload: Path, port: int, command: str | None) -> Start:
     entries = manifest["config"].items()
     config = {name: entry["default"] for name, entry in entries if "default" in entry}
     document = {
-        "config": {**config, "destination": HOST, "port": port, "called_ae": "SCP"},
+        "config": {
+            **config,
+            "destination": HOST,
+            "port": port,
+            "called_ae": "SCP",
+            "associations": associations,
+        },
         "inputs": {
             "file": {"base": "file", "location": {"name": upload.name, "path": str(upload)}}
         },

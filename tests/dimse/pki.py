@@ -9,10 +9,11 @@ from pathlib import Path
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 LOCAL = (x509.DNSName("localhost"), x509.IPAddress(IPv4Address("127.0.0.1")))
+Key = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
 _DAY = dt.timedelta(days=1)
 
 
@@ -67,9 +68,9 @@ class Authority:
         return _write(self._folder, name, key, certificate)
 
 
-def self_signed(folder: Path, name: str) -> Identity:
+def self_signed(folder: Path, name: str, key: Key | None = None) -> Identity:
     """A certificate for this machine that nobody else vouches for."""
-    key = ec.generate_private_key(ec.SECP256R1())
+    key = key or ec.generate_private_key(ec.SECP256R1())
     builder = _builder(_name(name), _name(name), key, days=5)
     builder = builder.add_extension(x509.SubjectAlternativeName(LOCAL), critical=False)
     return _write(folder, name, key, builder.sign(key, hashes.SHA256()))
@@ -80,7 +81,7 @@ def _name(text: str) -> x509.Name:
 
 
 def _builder(
-    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePrivateKey, *, days: int
+    subject: x509.Name, issuer: x509.Name, key: Key, *, days: int
 ) -> x509.CertificateBuilder:
     now = dt.datetime.now(dt.UTC)
     return (
@@ -94,9 +95,7 @@ def _builder(
     )
 
 
-def _write(
-    folder: Path, name: str, key: ec.EllipticCurvePrivateKey, certificate: x509.Certificate
-) -> Identity:
+def _write(folder: Path, name: str, key: Key, certificate: x509.Certificate) -> Identity:
     identity = Identity(folder / f"{name}.key", folder / f"{name}.crt")
     identity.key.write_bytes(
         key.private_bytes(

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import rsa
 
 from imaging_gears.adapters.dimse_tls import PROFILES, ClientTls
 from imaging_gears.errors import CertificateError, ServiceError, TlsFilesError
@@ -315,6 +316,13 @@ def test_a_damaged_or_locked_key_is_named(tmp_path: Path, pki: Pki) -> None:
         server_at(free_port(), tls=pki.files(key=damaged))
     with pytest.raises(TlsFilesError, match="encrypted with a password"):
         server_at(free_port(), tls=pki.files(key=locked))
+
+
+def test_a_key_that_is_too_short_for_tls_is_named_as_that(tmp_path: Path, pki: Pki) -> None:
+    """It can be read; what is wrong with it is its length."""
+    weak = self_signed(tmp_path, "weak", rsa.generate_private_key(65537, 1024))  # noqa: S505
+    with pytest.raises(TlsFilesError, match="too weak for TLS: RSA takes 2048 bits"):
+        server_at(free_port(), tls=pki.files(weak))
 
 
 def test_old_tls_is_not_offered(pki: Pki) -> None:

@@ -33,14 +33,16 @@ class Job:
     """An instance to be sent.
 
     Attributes:
-        losses: associations that were lost while it was sent.
-        refusals: answers that the server was out of resources.
+        doubtful: whether an association was lost while it was sent, so that the server may have it.
+        losses: associations that were lost while it was sent, before anything else.
+        refusals: answers that the server was out of resources for it, before anything else.
         row: of failures, in which it failed last.
         reason: of that failure.
         status: of that failure, None where there was none.
     """
 
     item: Sendable
+    doubtful: bool = False
     losses: int = 0
     refusals: int = 0
     row: int | None = None
@@ -54,11 +56,13 @@ class Worker:
 
     Attributes:
         established: whether it has one now.
+        worked: whether the server has taken or finally refused an instance over that one.
     """
 
     thread: threading.Thread | None = None
     opening: Opening | None = None
     established: bool = False
+    worked: bool = False
 
 
 @dataclass(slots=True)
@@ -195,10 +199,11 @@ class Sending:
         """Send over an association until there is nothing left, or it ends."""
         failure: str | None = None
         instance = ""
+        worker.worked = False
         try:
             while failure is None and (job := self._take()) is not None:
                 instance = job.item.sop_instance_uid
-                failure = self._send(association, job)
+                failure = self._send(worker, association, job)
         except BaseException:
             association.abort()
             raise
@@ -216,7 +221,7 @@ class Sending:
             return self._jobs.popleft()
         return None
 
-    def _send(self, association: Association, job: Job) -> str | None:
+    def _send(self, worker: Worker, association: Association, job: Job) -> str | None:
         """Send one instance and report it, or put it back.
 
         Returns:
@@ -244,34 +249,41 @@ class Sending:
             return ""
         except AssociationLostError as error:
             association.abort()
-            return self._lost(job, error.reason)
-        return self._answered(association, job, reply, other)
+            return self._lost(worker, job, error.reason)
+        return self._answered(worker, association, job, reply, other)
 
     def _answered(
-        self, association: Association, job: Job, reply: Reply, syntax: str | None
+        self, worker: Worker, association: Association, job: Job, reply: Reply, syntax: str | None
     ) -> str | None:
         reason = status_text(reply.status, reply.comment)
         what = category(reply.status)
         if what == "retry":
             association.release()
-            job.refusals += 1
+            job.refusals += not worker.worked
             job.reason, job.status = reason, reply.status
             self._put_back(job, again=job.refusals <= len(self.limits.waits))
             # What the server commented is for the report of this instance.
             return status_text(reply.status)
+        worker.worked = True
         self.breaker.succeeded()
-        if reply.status == DUPLICATE_SOP_INSTANCE and job.losses:
+        if reply.status == DUPLICATE_SOP_INSTANCE and job.doubtful:
             # The server had stored it before the association was lost.
             what = "warning"
         said = "" if what == "sent" else reason
         self._report(job, what, said, status=reply.status, syntax=syntax)
         return None
 
-    def _lost(self, job: Job, reason: str) -> str:
-        job.losses += 1
+    def _lost(self, worker: Worker, job: Job, reason: str) -> str:
+        """Put an instance back, or report it; return the reason to wait for, empty for none.
+
+        An association that has moved something shows that neither this instance nor the server
+        need be at fault: some servers take so many images over one, and end it.
+        """
+        job.doubtful = True
+        job.losses += not worker.worked
         job.reason, job.status = reason, None
         self._put_back(job, again=job.losses < self.limits.tries)
-        return reason
+        return "" if worker.worked else reason
 
     def _put_back(self, job: Job, *, again: bool) -> None:
         """Put an instance behind all others, which need not have its trouble."""

@@ -50,6 +50,8 @@ _CERTIFICATE_ALERTS: Final = (
     "ACCESS_DENIED",
     "DECRYPT_ERROR",
 )
+# What OpenSSL's security level says of a key or signature of ours.
+_TOO_WEAK: Final = ("_TOO_SMALL", "_TOO_WEAK")
 _NO_TLS: Final = ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "HTTP_REQUEST", "PACKET_LENGTH")
 _NOTHING_IN_COMMON: Final = ("HANDSHAKE_FAILURE", "PROTOCOL_VERSION", "UNSUPPORTED_PROTOCOL")
 
@@ -108,6 +110,12 @@ def _identify(context: ssl.SSLContext, files: TlsFiles) -> None:
         if "KEY_VALUES_MISMATCH" in (error.reason or "") or "TYPE_MISMATCH" in (error.reason or ""):
             message = "The input key is not the key of the certificate in the input cert."
             raise TlsFilesError(message, location="key") from error
+        if (error.reason or "").endswith(_TOO_WEAK):
+            message = (
+                "The key or a signature of the certificate in the input cert is too weak for TLS:"
+                " RSA takes 2048 bits, a signature SHA-256."
+            )
+            raise TlsFilesError(message, location="cert") from error
         raise _unusable(context, files.cert) from error
 
 

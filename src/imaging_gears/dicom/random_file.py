@@ -53,6 +53,17 @@ class RandomFile:
         self.bytes_read += len(data)
         return data
 
+    def read_into(self, offset: int, buffer: memoryview) -> int:
+        """Fill `buffer` from `offset` on; return how many bytes there were. Safe in threads."""
+        read = 0
+        while read < len(buffer):
+            part = os.preadv(self._descriptor, [buffer[read:]], offset + read)
+            if not part:
+                break
+            read += part
+        self.bytes_read += read
+        return read
+
 
 class Section:
     """Some bytes of a file, from the first to the last.

@@ -8,6 +8,8 @@ is about to be sent, in the thread that sends it, and gives no byte before.
 from __future__ import annotations
 
 import io
+import threading
+import weakref
 import zlib
 from typing import TYPE_CHECKING, Final
 
@@ -31,10 +33,54 @@ LATER_SIZE: Final = 32 * MIB
 """The longest member that is checked when it is sent: the server waits for its first byte."""
 
 HELD_SIZE: Final = 8 * MIB
-"""The longest that is held in memory then: eight associations have one each. Others are read again,
-which the system's cache answers."""
+"""The longest that is held in memory then. Others are read again, which the system's cache
+answers."""
+
+HELD_AT_ONCE: Final = 2
+"""How many that are longer than a MiB are held at once, however many are being sent."""
 
 _INPUT: Final = 64 * 1024
+
+
+class Buffers:
+    """Memory for the members of an archive that are held, taken in turns.
+
+    It is used again, because what a thread has given back may stay with that thread's share of the
+    heap: eight associations had 70 MiB of it.
+    """
+
+    def __init__(self) -> None:
+        self._free: list[bytearray] = []
+        self._made = 0
+        self._lock = threading.Lock()
+
+    def take(self) -> bytearray | None:
+        """Return `HELD_SIZE` bytes, None where all are in use."""
+        with self._lock:
+            if self._free:
+                return self._free.pop()
+            if self._made == HELD_AT_ONCE:
+                return None
+            self._made += 1
+        return bytearray(HELD_SIZE)
+
+    def give(self, buffer: bytearray) -> None:
+        """Take back what `take` gave."""
+        with self._lock:
+            self._free.append(buffer)
+
+
+class _HeldStream:
+    """A member that is held in memory."""
+
+    def __init__(self, content: memoryview) -> None:
+        self._left = content
+
+    def read(self, size: int, /) -> bytes:
+        """Return between 1 and `size` bytes, none only at the end."""
+        data = bytes(self._left[:size])
+        self._left = self._left[size:]
+        return data
 
 
 class StoredMember:
@@ -43,11 +89,13 @@ class StoredMember:
     Args:
         file: the archive.
         entry: the member, of the method 0.
+        buffers: of all members of the archive.
     """
 
-    def __init__(self, file: RandomFile, entry: Entry) -> None:
+    def __init__(self, file: RandomFile, entry: Entry, buffers: Buffers) -> None:
         self._file = file
         self._entry = entry
+        self._buffers = buffers
         self._start: int | None = None
 
     def bounded(self, budget: Budget) -> BoundedStream:
@@ -79,22 +127,46 @@ class StoredMember:
         return MemberStream(self._file, self._entry, whole_budget(), chunk=_INPUT)
 
     def _checked(self) -> ByteStream:
-        section, size = self._section(), self._entry.size
-        step = size if size <= HELD_SIZE else MIB
+        if self._entry.size <= MIB:
+            return io.BytesIO(self._section_checked())
+        buffer = self._buffers.take() if self._entry.size <= HELD_SIZE else None
+        if buffer is None:
+            self._section_checked()
+            return self._section()
+        return self._held_checked(buffer)
+
+    def _section_checked(self) -> bytes:
+        """Read all of a member; return its last MiB or less."""
+        section = self._section()
         crc = read = 0
         last = b""
-        while part := section.read(step):
+        while part := section.read(MIB):
             crc = zlib.crc32(part, crc)
             read += len(part)
             last = part
-        if (read, crc) != (size, self._entry.crc):
+        self._compare(read, crc)
+        return last
+
+    def _held_checked(self, buffer: bytearray) -> ByteStream:
+        # Whoever reads a stream just drops it, at its end or before.
+        stream = _HeldStream(memoryview(buffer)[: self._entry.size])
+        weakref.finalize(stream, self._buffers.give, buffer)
+        content = memoryview(buffer)[: self._entry.size]
+        read = self._file.read_into(self._begin(), content)
+        self._compare(read, zlib.crc32(content[:read]))
+        return stream
+
+    def _compare(self, read: int, crc: int) -> None:
+        if (read, crc) != (self._entry.size, self._entry.crc):
             raise _wrong()
-        return io.BytesIO(last) if len(last) == size else self._section()
 
     def _section(self) -> Section:
+        return Section(self._file, self._begin(), self._entry.size)
+
+    def _begin(self) -> int:
         if self._start is None:
             self._start = self._located()
-        return Section(self._file, self._start, self._entry.size)
+        return self._start
 
     def _located(self) -> int:
         entry = self._entry

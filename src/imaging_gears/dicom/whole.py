@@ -21,7 +21,7 @@ from imaging_gears.dicom.members import (
 )
 from imaging_gears.dicom.random_file import RandomFile, Section, SectionStream
 from imaging_gears.dicom.recognition import PREFIX_SIZE, Kind, kind_of
-from imaging_gears.dicom.stored import StoredMember
+from imaging_gears.dicom.stored import Buffers, StoredMember
 from imaging_gears.dicom.streams import BoundedStream, ByteStream
 from imaging_gears.dicom.tar import BLOCK, TarEntry, is_tar_header, tar_entries
 from imaging_gears.dicom.zip_directory import entries, locate
@@ -89,6 +89,7 @@ class WholeUpload:
     def __init__(self, path: Path) -> None:
         self._file = RandomFile(path)
         self._budget = whole_budget()
+        self._buffers = Buffers()
 
     def __enter__(self) -> Self:
         return self
@@ -176,7 +177,7 @@ class WholeUpload:
 
     def _zip_member(self, number: int, entry: Entry) -> WholeMember:
         if entry.method == STORED:
-            stored = StoredMember(self._file, entry)
+            stored = StoredMember(self._file, entry, self._buffers)
             return WholeMember(
                 number, entry.name, stored.open, lambda: stored.bounded(self._budget)
             )

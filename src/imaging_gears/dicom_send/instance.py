@@ -51,7 +51,7 @@ class Instance:
     pieces: Callable[[], Iterator[bytes | memoryview]] = field(repr=False, compare=False)
 
     def chunks(self) -> Iterator[bytes | memoryview]:
-        """Yield the data set with the mark, in pieces of at most 1 MiB, each time from its start.
+        """Yield the data set with the mark, in pieces of at most 256 KiB, each time from its start.
 
         A member of a zip that is not compressed is checked before its first piece; of others the
         last piece comes after the source has been read to its end and found to be right. Several

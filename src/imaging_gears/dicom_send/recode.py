@@ -63,7 +63,7 @@ class _Encoded(Protocol):
 
 
 def recoded(instance: _Encoded, transfer_syntax_uid: str) -> Iterator[bytes]:
-    """Yield the data set of `instance` in another transfer syntax, in pieces of at most 1 MiB.
+    """Yield the data set of `instance` in another transfer syntax, in pieces of at most 256 KiB.
 
     Raises:
         HeaderError: one of the two transfer syntaxes is none of PS3.5 A.1 to A.3 (or A.5, for

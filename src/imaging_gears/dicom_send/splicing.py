@@ -10,7 +10,6 @@ import zlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from imaging_gears.dicom.bounds import MIB
 from imaging_gears.dicom.streams import ByteStream, DecodedStream, Inflater
 from imaging_gears.errors import HeaderError
 
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
 
     from imaging_gears.dicom_send.tagging import Edit
 
-PIECE: Final = MIB
+PIECE: Final = 256 * 1024
 """Bytes of a piece at most."""
 
 _INPUT: Final = 64 * 1024
@@ -44,7 +43,7 @@ class Spliced:
     edits: tuple[Edit, ...]
 
     def pieces(self) -> Iterator[bytes]:
-        """Yield the bytes in pieces of at most 1 MiB, the last one when the source has ended well.
+        """Yield pieces of at most 256 KiB, the last one when the source has ended well.
 
         Raises:
             ImagingError: the upload was damaged, or became another one, since it was looked at.

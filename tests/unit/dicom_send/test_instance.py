@@ -7,7 +7,9 @@ import io
 import os
 import struct
 import tarfile
+import tracemalloc
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -262,6 +264,25 @@ def test_a_stored_member_is_sent_whichever_way_it_is_read(
     assert whole.replace(tag(), b"") == data[len(meta(EXPLICIT)) :]
 
 
+def test_what_is_held_in_memory_does_not_grow_with_the_associations(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two members at a time; others are read again, and what is dropped makes room."""
+    monkeypatch.setattr(stored, "HELD_SIZE", 3 * bounds.MIB + bounds.MIB // 2)
+    path.write_bytes(packed_zip([(f"{at}", large(3 * bounds.MIB)) for at in range(4)], method=0))
+    with examine(path, MARK) as contents:
+        held: list[Iterator[bytes | memoryview]] = []
+        tracemalloc.start()
+        for instance in contents.instances:
+            held.append(instance.chunks())
+            next(held[-1])
+        # Two whole members, and of each two pieces on their way.
+        assert tracemalloc.get_traced_memory()[0] < (2 * 3.5 + 4 * 0.5 + 0.5) * bounds.MIB
+        held.clear()
+        assert tracemalloc.get_traced_memory()[0] < (2 * 3.5 + 0.5) * bounds.MIB
+        tracemalloc.stop()
+
+
 def test_a_long_stored_member_is_checked_again_only_in_a_file_that_changed(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -491,7 +512,7 @@ def large(size: int) -> bytes:
 
 
 def test_pieces_are_bounded_and_come_again(path: Path) -> None:
-    """None is longer than 1 MiB or empty, and a second reading gives the same."""
+    """None is longer than 256 KiB or empty, and a second reading gives the same."""
     data = large(5 * bounds.MIB)
     for packed in (data, packed_zip([("a", data)]), gzip.compress(tarred([("a", data)]))):
         path.write_bytes(packed)
@@ -517,7 +538,7 @@ def test_nothing_gives_no_piece() -> None:
 
 
 def test_what_does_not_compress_is_parted(path: Path) -> None:
-    """Deflating gives no piece that is longer than 1 MiB either."""
+    """Deflating gives no piece that is longer than 256 KiB either."""
     noise = os.urandom(3 * bounds.MIB)
     data = meta(DEFLATED) + deflate(body() + element(0x7FE00010, "OW", noise))
     path.write_bytes(data)
