@@ -1,10 +1,15 @@
-"""The figures, their bounds, and the table that they are shown in. Pure."""
+"""The figures, their bounds, and how they are told: a table, and a JSON file beside it."""
 
 from __future__ import annotations
 
+import json
 import operator
+import os
+import platform
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 Relation = Literal["==", "<=", "<", ">="]
@@ -74,3 +79,27 @@ def table(figures: Sequence[Figure]) -> str:
     ]
     lines.insert(1, "| " + " | ".join("-" * width for width in widths) + " |")
     return "\n".join(lines)
+
+
+def told(figures: Sequence[Figure], path: Path, **circumstances: object) -> int:
+    """Print the table and write it to `path` as JSON; return 1 if a bound is broken, else 0."""
+    print(table(figures))
+    document = {
+        "python": platform.python_version(),
+        "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} CPUs",
+        **circumstances,
+        "ok": all(figure.ok for figure in figures),
+        "figures": [figure.as_json() for figure in figures],
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(document, indent=2) + "\n", "utf-8")
+    broken = [figure.name for figure in figures if not figure.ok]
+    print(f"\nNOT OK: {'; '.join(broken)}" if broken else "\nAll bounds are kept.")
+    return int(bool(broken))
+
+
+def progress(text: str) -> None:
+    """Show on a terminal what is measured now; nothing for an empty text."""
+    if sys.stderr.isatty():
+        sys.stderr.write(f"\r\x1b[K{text}" if text else "\r\x1b[K")
+        sys.stderr.flush()

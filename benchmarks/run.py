@@ -8,9 +8,6 @@ counted in the process, not by the program (see `counting`).
 from __future__ import annotations
 
 import argparse
-import json
-import os
-import platform
 import statistics
 import sys
 import tempfile
@@ -19,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import inputs
-from benchmarks.figures import Figure, table
+from benchmarks.figures import Figure, progress, told
 from benchmarks.process import Bench, GearFailedError, Run, Upload
 
 Json = dict[str, Any]
@@ -169,12 +166,6 @@ def _peak(name: str, mib: float, **bound: float) -> Figure:
     return Figure(name=name, measured=round(mib, 1), unit="MiB", relation="<", digits=1, **bound)
 
 
-def _progress(text: str) -> None:
-    if sys.stderr.isatty():
-        sys.stderr.write(f"\r\x1b[K{text}" if text else "\r\x1b[K")
-        sys.stderr.flush()
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     """Print the table and write it as JSON; return 1 if a bound is broken."""
     parser = argparse.ArgumentParser(prog="benchmarks.run", description="Measure the gear.")
@@ -186,28 +177,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     repeats = QUICK_REPEATS if options.quick else REPEATS
     try:
         with tempfile.TemporaryDirectory(prefix="bench-") as folder:
-            figures = measure(Path(folder), repeats, _progress)
+            figures = measure(Path(folder), repeats, progress)
     except GearFailedError as error:
         print(error, file=sys.stderr)
         return 1
     finally:
-        _progress("")
-    print(table(figures))
-    options.json.parent.mkdir(parents=True, exist_ok=True)
-    options.json.write_text(json.dumps(_document(figures, repeats), indent=2) + "\n", "utf-8")
-    broken = [figure.name for figure in figures if not figure.ok]
-    print(f"\nNOT OK: {'; '.join(broken)}" if broken else "\nAll bounds are kept.")
-    return int(bool(broken))
-
-
-def _document(figures: Sequence[Figure], repeats: int) -> Json:
-    return {
-        "python": platform.python_version(),
-        "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} CPUs",
-        "repeats": repeats,
-        "ok": all(figure.ok for figure in figures),
-        "figures": [figure.as_json() for figure in figures],
-    }
+        progress("")
+    return told(figures, options.json, repeats=repeats)
 
 
 if __name__ == "__main__":

@@ -12,8 +12,6 @@ from __future__ import annotations
 import argparse
 import json
 import logging
-import os
-import platform
 import re
 import shutil
 import statistics
@@ -27,7 +25,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.figures import Figure, table
+from benchmarks.figures import Figure, progress, told
 from benchmarks.send_gear import start
 from benchmarks.send_peers import (
     HOST,
@@ -288,12 +286,6 @@ def _rate(name: str, rates: Sequence[float]) -> Figure:
     return Figure(name=name, measured=round(statistics.median(rates), 1), unit="/s")
 
 
-def _progress(text: str) -> None:
-    if sys.stderr.isatty():
-        sys.stderr.write(f"\r\x1b[K{text}" if text else "\r\x1b[K")
-        sys.stderr.flush()
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     """Print the table and write it as JSON; return 1 if a bound is broken."""
     parser = argparse.ArgumentParser(prog="benchmarks.send", description="Measure sending.")
@@ -304,27 +296,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         with tempfile.TemporaryDirectory(prefix="bench-send-") as folder:
             size = QUICK if options.quick else FULL
-            figures = measure(Path(folder), size, options.gear, _progress)
+            figures = measure(Path(folder), size, options.gear, progress)
     except (NotSentError, PeerFailedError) as error:
         print(error, file=sys.stderr)
         return 1
     finally:
-        _progress("")
-    print(table(figures))
-    options.json.parent.mkdir(parents=True, exist_ok=True)
-    options.json.write_text(json.dumps(_document(figures), indent=2) + "\n", "utf-8")
-    broken = [figure.name for figure in figures if not figure.ok]
-    print(f"\nNOT OK: {'; '.join(broken)}" if broken else "\nAll bounds are kept.")
-    return int(bool(broken))
-
-
-def _document(figures: Sequence[Figure]) -> Json:
-    return {
-        "python": platform.python_version(),
-        "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} CPUs",
-        "ok": all(figure.ok for figure in figures),
-        "figures": [figure.as_json() for figure in figures],
-    }
+        progress("")
+    return told(figures, options.json)
 
 
 if __name__ == "__main__":
