@@ -104,7 +104,7 @@ class Walk:
             HeaderError: it is not whole, contradicts itself, or is no SOP instance.
             ArchiveError: the archive that it is in is damaged there.
         """
-        meta, _ = read_meta(self._source, with_instance=True)
+        meta, _ = read_meta(self._source)
         self.start = self._source.position
         data_set, self.encoding = open_data_set(self._source, meta)
         self._walk(data_set)
