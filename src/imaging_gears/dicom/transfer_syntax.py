@@ -24,14 +24,27 @@ IMPLICIT_LITTLE: Final = Encoding(explicit=False, little=True)
 EXPLICIT_LITTLE: Final = Encoding(explicit=True, little=True)
 EXPLICIT_BIG: Final = Encoding(explicit=True, little=False)
 
+IMPLICIT_UID: Final = "1.2.840.10008.1.2"  # PS3.5 A.1
+EXPLICIT_UID: Final = "1.2.840.10008.1.2.1"  # PS3.5 A.2
+BIG_UID: Final = "1.2.840.10008.1.2.2"  # PS3.5 A.3, retired
+DEFLATED_UID: Final = "1.2.840.10008.1.2.1.99"  # PS3.5 A.5
+NATIVE: Final = {
+    IMPLICIT_UID: IMPLICIT_LITTLE,
+    EXPLICIT_UID: EXPLICIT_LITTLE,
+    BIG_UID: EXPLICIT_BIG,
+    DEFLATED_UID: EXPLICIT_LITTLE,
+}
+"""Transfer syntaxes without compressed pixels, with their encodings.
+
+Deflated is one of them: the data set is compressed as a whole; inflated, it is explicit little."""
+
 _ENCODINGS: Final = {
-    "1.2.840.10008.1.2": IMPLICIT_LITTLE,  # PS3.5 A.1
-    "1.2.840.10008.1.2.2": EXPLICIT_BIG,  # PS3.5 A.3, retired
+    **NATIVE,
     "1.2.840.113619.5.2": IMPLICIT_LITTLE,  # GE private: only its pixel data are big endian
 }
 _DEFLATED: Final = frozenset(
     {
-        "1.2.840.10008.1.2.1.99",  # Deflated Explicit VR Little Endian, PS3.5 A.5
+        DEFLATED_UID,
         "1.2.840.10008.1.2.4.95",  # JPIP Referenced Deflate, PS3.5 A.7
         "1.2.840.10008.1.2.4.205",  # JPIP HTJ2K Referenced Deflate
     }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from struct import Struct
 from typing import TYPE_CHECKING, Final
 
@@ -22,10 +21,12 @@ from imaging_gears.dicom.transfer_syntax import (
     EXPLICIT_BIG,
     EXPLICIT_LITTLE,
     IMPLICIT_LITTLE,
+    NATIVE,
     SHORT_VRS,
     Encoding,
     is_deflated,
 )
+from imaging_gears.dicom.uid import is_uid
 from imaging_gears.dicom_send.images import PIXEL_TAGS, has_pixels, pixel_bytes
 from imaging_gears.dicom_send.tagging import GroupElement
 from imaging_gears.errors import HeaderError
@@ -33,21 +34,6 @@ from imaging_gears.errors import HeaderError
 if TYPE_CHECKING:
     from imaging_gears.dicom.header import Meta
 
-IMPLICIT_UID: Final = "1.2.840.10008.1.2"
-EXPLICIT_UID: Final = "1.2.840.10008.1.2.1"
-BIG_UID: Final = "1.2.840.10008.1.2.2"
-DEFLATED_UID: Final = "1.2.840.10008.1.2.1.99"
-NATIVE: Final = {
-    IMPLICIT_UID: IMPLICIT_LITTLE,
-    EXPLICIT_UID: EXPLICIT_LITTLE,
-    BIG_UID: EXPLICIT_BIG,
-    DEFLATED_UID: EXPLICIT_LITTLE,
-}
-"""Transfer syntaxes without compressed pixels (PS3.5 A.1 to A.3, A.5), with their encodings."""
-
-# PS3.5 9.1 allows no leading zeros; scanners write them, and servers take them.
-_UID: Final = re.compile(r"\d+(?:\.\d+)+", re.ASCII)
-_MAX_UID: Final = 64
 _FIRST_GROUP: Final = 0x0008  # PS3.10 7.2: 0000 to 0006 are for messages, meta and media
 _PIXEL_DATA: Final = 0x7FE00010
 _PIXELS: Final = frozenset({0x7FE00008, 0x7FE00009, _PIXEL_DATA, 0x00287FE0})  # PS3.3 C.7.6.3, .24
@@ -218,7 +204,7 @@ def _uid(value: bytes | None, keyword: str) -> str:
         HeaderError: it is none (PS3.5 9.1).
     """
     text = (value or b"").decode("ascii", errors="replace").strip("\0 ")
-    if len(text) > _MAX_UID or not _UID.fullmatch(text):
+    if not is_uid(text):
         raise HeaderError(f"{keyword} is no UID.")
     return text
 
