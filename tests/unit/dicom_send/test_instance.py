@@ -696,6 +696,98 @@ def test_pixel_data_shorter_than_the_image_are_cut_short(
         assert "pixel data are shorter" in refused[0].reason
 
 
+def described() -> dict[int, bytes]:
+    """Return Rows, Columns and BitsAllocated of an image of 8 bits, as elements."""
+    numbers = {0x00280010: 2, 0x00280011: 3, 0x00280100: 8}
+    return {tag: element(tag, "US", struct.pack("<H", number)) for tag, number in numbers.items()}
+
+
+SOP_CLASSES = {
+    "Segmentation": "1.2.840.10008.5.1.4.1.1.66.4",
+    "Enhanced US Volume": "1.2.840.10008.5.1.4.1.1.6.2",
+    "Parametric Map": "1.2.840.10008.5.1.4.1.1.30",
+    "RT Dose": "1.2.840.10008.5.1.4.1.1.481.2",
+    "private": "1.2.840.113619.4.26",
+}
+
+
+@pytest.mark.parametrize("name", SOP_CLASSES)
+def test_an_image_of_any_class_that_is_cut_before_its_pixels_is_refused(
+    path: Path, name: str
+) -> None:
+    """What states rows, columns and bits has pixels, whatever its class."""
+    extra = {0x00080016: element(0x00080016, "UI", SOP_CLASSES[name]), **described()}
+    start = meta(EXPLICIT, SOP_CLASSES[name])
+    assert "without pixel data" in reason(path, start + body(extra=extra))
+    for missing in described():
+        fewer = {tag: value for tag, value in extra.items() if tag != missing}
+        (instances, refused, _) = found(path, start + body(extra=fewer))
+        assert (len(instances), len(refused)) in {(1, 0), (0, 1)}
+        assert bool(instances) == (name in {"RT Dose", "private"})
+    whole = body(extra=extra) + element(0x7FE00010, "OB", bytes(6))
+    assert len(sent(path, start + whole)) == 1
+
+
+@pytest.mark.parametrize("tag", [0x00287FE0, 0x7FE00008, 0x7FE00009])
+def test_described_pixels_may_be_elsewhere(path: Path, tag: int) -> None:
+    """A URL takes their place, and so do pixels as floating point numbers; a URL has no length."""
+    vr = {0x00287FE0: "UR", 0x7FE00008: "OF", 0x7FE00009: "OD"}[tag]
+    assert len(sent(path, meta(EXPLICIT) + body(extra=described()) + element(tag, vr, bytes(8))))
+
+
+def encapsulated(*lengths: int) -> bytes:
+    """Return pixel data with an empty offset table and fragments of these lengths."""
+    parts = [item(0xFFFEE000, 0), *(item(0xFFFEE000, each) + bytes(each) for each in lengths)]
+    start = element(0x7FE00010, "OB", length=UNDEFINED)
+    return start + b"".join(parts) + item(0xFFFEE0DD, 0)
+
+
+MPEG = "1.2.840.10008.1.2.4.100"
+HEVC = "1.2.840.10008.1.2.4.108"
+FRAGMENTABLE = "1.2.840.10008.1.2.4.106.1"
+RLE = "1.2.840.10008.1.2.5"
+
+
+@pytest.mark.parametrize(
+    ("syntax", "frames", "lengths", "whole"),
+    [
+        (JPEG, None, (), False),
+        (JPEG, None, (0,), False),
+        (JPEG, None, (8,), True),
+        (JPEG, None, (8, 8), True),
+        (JPEG, "2", (8,), False),
+        (JPEG, "2", (8, 0), False),
+        (JPEG, "2 ", (8, 8), True),
+        (JPEG, "2 ", (8, 8, 8), True),
+        (RLE, "2 ", (8,), False),
+        (RLE, "2 ", (8, 8), True),
+        (RLE, "2 ", (8, 8, 8), False),
+        (MPEG, "300 ", (), False),
+        (MPEG, "300 ", (8,), True),
+        (HEVC, "300 ", (8,), True),
+        (FRAGMENTABLE, "300 ", (8, 8), True),
+    ],
+)
+def test_a_frame_without_a_fragment_is_cut_short(
+    path: Path, syntax: str, frames: str | None, lengths: tuple[int, ...], *, whole: bool
+) -> None:
+    """PS3.5 A.4: a fragment is of one frame, but for video; A.4.2: RLE has one for each."""
+    number = {} if frames is None else {0x00280008: element(0x00280008, "IS", frames)}
+    data = meta(syntax) + body(extra=described() | number) + encapsulated(*lengths)
+    (instances, refused, _) = found(path, data)
+    assert (len(instances), len(refused)) == ((1, 0) if whole else (0, 1))
+    assert all("fragments" in each.reason for each in refused)
+
+
+def test_what_is_no_fragment_is_refused(path: Path) -> None:
+    """Items of undefined length, and elements between fragments."""
+    start = element(0x7FE00010, "OB", length=UNDEFINED) + item(0xFFFEE000, 0)
+    nested = item(0xFFFEE000, UNDEFINED) + item(0xFFFEE00D, 0)
+    for wrong in (nested, element(0x00280010, "US", b"12")):
+        data = meta(JPEG) + body() + start + wrong + item(0xFFFEE0DD, 0)
+        assert "where a fragment has to be" in reason(path, data)
+
+
 def test_halved_colour_and_single_bits_need_fewer_bytes() -> None:
     """Two samples a pixel with YBR_FULL_422; eight pixels a byte with one bit."""
     size = {0x00280010: b"\x04\0", 0x00280011: b"\x06\0"}
