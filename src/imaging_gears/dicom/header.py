@@ -65,7 +65,7 @@ UNDECODABLE: Final = "undecodable-characters"
 
 MEDIA_STORAGE_DIRECTORY: Final = "1.2.840.10008.1.3.10"
 _DIRECTORY_GROUP: Final = 0x0004
-_DIRECTORY_TAGS: Final = range(_DIRECTORY_GROUP << 16, (_DIRECTORY_GROUP + 1) << 16)
+_FILE_SET_ID: Final = 0x00041130  # PS3.3 F.3.2.1, Type 2: the first element of every DICOMDIR
 # Of commands (PS3.7 E.1) and of the meta information: met in a data set, they are what is left of
 # meta information whose middle is damaged.
 _NEVER_IN_DATA_SETS: Final = frozenset({0x0000, META_GROUP})
@@ -212,8 +212,9 @@ def open_data_set(source: BoundedStream, meta: Meta) -> tuple[BoundedStream, Enc
     if not start:
         raise HeaderError("The DICOM has no data set: nothing is in its deflated part.")
     encoding = encoding_of(meta.transfer_syntax_uid, start)
-    # In an image that names its class it is damage: nobody would miss the image.
-    if meta.sop_class_uid is None and peek_tag(source, 0, encoding) in _DIRECTORY_TAGS:
+    # Not by its group alone, nor in what names its class: one damaged byte makes 0004 of 0002 or
+    # 0008, and nobody would miss the image.
+    if meta.sop_class_uid is None and peek_tag(source, 0, encoding) == _FILE_SET_ID:
         raise _directory()
     return source, encoding
 

@@ -329,6 +329,14 @@ def test_a_tag_that_became_one_of_a_dicomdir_is_refused(path: Path, syntax: str)
     assert at > start
 
 
+@pytest.mark.parametrize("number", [0x00020000, 0x00020002, 0x00020010])
+def test_meta_information_that_became_a_dicomdirs_is_refused(path: Path, number: int) -> None:
+    """It ends there then, and names no class."""
+    whole = dicom()
+    at = whole.index(element(number, "UI")[:4])
+    assert reason(path, whole[:at] + b"\4" + whole[at + 1 :])
+
+
 REFUSED = {
     "no SOPClassUID": (
         meta(EXPLICIT) + body(extra={0x00080016: b""}) + pixels(),
