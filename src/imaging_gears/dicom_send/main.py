@@ -89,8 +89,9 @@ class DicomSend:
         )
 
     def _contents(self, contents: Contents, report: FileReport, gone: Counter[str]) -> None:
-        if contents.ignored:
-            log.info("file %d: %d members are no DICOM", len(self.reports), contents.ignored)
+        if contents.ignored or contents.empty:
+            passed = contents.empty, contents.ignored
+            log.info("file %d: passed over: %d empty, %d no DICOM", len(self.reports), *passed)
         for each in contents.refused:
             log.warning("file %d, image %d: %s", len(self.reports), each.number + 1, each.reason)
             report.refuse(

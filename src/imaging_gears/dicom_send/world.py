@@ -57,7 +57,11 @@ class Contents(Protocol):
 
     @property
     def ignored(self) -> int:
-        """Return how many members are no DICOM."""
+        """Return how many members are no DICOM, and have content."""
+
+    @property
+    def empty(self) -> int:
+        """Return how many more are empty."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,6 +18,7 @@ from imaging_gears.dicom import bounds, stored
 from imaging_gears.dicom_send import splicing
 from imaging_gears.dicom_send.images import pixel_bytes
 from imaging_gears.dicom_send.instance import Instance, Mark, Refused, examine
+from imaging_gears.dicom_send.passing import NESTED
 from imaging_gears.dicom_send.walking import Walk
 from imaging_gears.errors import ArchiveError, ConfigError, ImagingError
 from tests.unit.dicom.builders import (
@@ -161,7 +162,7 @@ def test_all_containers_give_the_same(path: Path) -> None:
     members = [
         ("top", dicom()),
         ("a/b/c/d/no-suffix", dicom(BIG)),
-        ("a/README.dcm", b"text"),
+        ("a/README.dcm", b"text" * 40),
         ("nested.zip", packed_zip([("x", dicom())])),
         ("nested.tar", tarred([("x", dicom())])),
         ("a/deflated", dicom(DEFLATED)),
@@ -174,7 +175,8 @@ def test_all_containers_give_the_same(path: Path) -> None:
         instances, refused, ignored = found(path, data)
         assert [one.number for one in instances] == [0, 1, 5]
         assert [one.name for one in instances] == [members[0][0], members[1][0], members[5][0]]
-        assert (refused, ignored) == ([], 3)
+        assert [(one.number, one.reason) for one in refused] == [(3, NESTED), (4, NESTED)]
+        assert ignored == 1
 
 
 def tarred(members: list[tuple[str, bytes]]) -> bytes:
@@ -191,7 +193,91 @@ def tarred(members: list[tuple[str, bytes]]) -> bytes:
 def test_what_is_no_dicom_is_ignored(path: Path) -> None:
     """Text alone, and nothing at all, hold no instance and are no error."""
     assert found(path, b"text") == ([], [], 1)
-    assert found(path, b"") == ([], [], 1)
+    assert found(path, b"") == ([], [], 0)
+    with examine(path, MARK) as contents:
+        assert contents.empty == 1
+
+
+@pytest.mark.parametrize("size", [0, 1, 100, 131])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "a/2.dcm",
+        "other/2.DCM",
+        "a/2.ima",
+        "a/IM2",
+        "a/MR.1.2.840.113619",
+        "a\\IM2",
+        "other/2.dicom",
+    ],
+)
+def test_what_is_left_of_an_image_is_refused(path: Path, name: str, size: int) -> None:
+    """Nothing, or less than the start of any DICOM, with an image's name: it was cut off."""
+    members = [(name, dicom()[:size]), ("a/IM1", dicom()), ("a/text", b"text" * 40)]
+    for data in (packed_zip(members), tarred(members), gzip.compress(tarred(members))):
+        instances, refused, ignored = found(path, data)
+        assert [one.number for one in instances] == [1]
+        assert [one.number for one in refused] == [0]
+        assert refused[0].reason.startswith("It is shorter" if size else "It is empty")
+        assert ignored == 1
+
+
+@pytest.mark.parametrize(
+    "name", ["other/IM2", "a/notes.txt", "a/.keep", "a/DICOMDIR", "a/._2.dcm", "__MACOSX/a/2.dcm"]
+)
+def test_what_is_short_and_not_named_so_is_passed_over(path: Path, name: str) -> None:
+    """Without DICOM beside it, with another suffix, hidden, or no image by its name."""
+    for content in (b"", b"text"):
+        members = [("a/IM1", dicom()), (name, content)]
+        for data in (packed_zip(members), tarred(members)):
+            path.write_bytes(data)
+            with examine(path, MARK) as contents:
+                assert (len(contents.instances), contents.refused) == (1, ())
+                is_metadata = "._" in name or "MACOSX" in name
+                passed = (1, 0) if content or is_metadata else (0, 1)
+                assert (contents.ignored, contents.empty) == passed
+
+
+@pytest.mark.parametrize("damaged", [b"", dicom()[:150]])
+def test_a_folder_of_damaged_images_is_one_of_images(path: Path, damaged: bytes) -> None:
+    """What begins as a DICOM does is enough of a neighbour; what is empty is none."""
+    members = [("a/IM1", damaged), ("a/IM2", b""), ("IM3", dicom())]
+    _, refused, _ = found(path, packed_zip(members))
+    assert [one.number for one in refused] == ([0, 1] if damaged else [])
+
+
+@pytest.mark.parametrize(
+    ("name", "counts"),
+    [
+        ("series.zip", True),
+        ("series.tar.gz", True),
+        ("IM2", True),
+        ("report.DOCX", False),
+        ("viewer/weasis.jar", False),
+        ("viewer/weasis.jar.xz", False),
+        ("T1.nii.gz", False),
+    ],
+)
+@pytest.mark.parametrize("kind", ["zip", "tar", "old tar", "gzip", "7z"])
+def test_an_archive_in_the_archive_is_named(
+    path: Path, name: str, kind: str, *, counts: bool
+) -> None:
+    """It is not opened, so that nobody knows what is missed. Documents and programs are none."""
+    tar = tarred([("x", dicom())])
+    old = bytearray(tar)
+    old[257:265] = bytes(8)
+    old[148:156] = b"%06o\0 " % (sum(old[:148]) + sum(old[156:512]) + 8 * 32)
+    content = {
+        "zip": packed_zip([("x", dicom())]),
+        "tar": tar,
+        "old tar": bytes(old),
+        "gzip": gzip.compress(tar),
+        "7z": b"7z\xbc\xaf\x27\x1c" + bytes(500),
+    }[kind]
+    instances, refused, ignored = found(path, packed_zip([("IM1", dicom()), (name, content)]))
+    assert len(instances) == 1
+    assert [one.reason for one in refused] == ([NESTED] if counts else [])
+    assert ignored == (0 if counts else 1)
 
 
 @pytest.mark.parametrize("syntax", SYNTAXES)
@@ -199,7 +285,7 @@ def test_a_file_that_is_cut_anywhere_is_not_sent(path: Path, syntax: str) -> Non
     """At each byte: before the prefix it is no DICOM, behind it it is refused."""
     data = dicom(syntax)
     whole = len(data) - (1 if syntax == DEFLATED else 0)  # what is missing may be padding
-    for size in range(whole):
+    for size in range(1, whole):
         instances, refused, ignored = found(path, data[:size])
         assert instances == [], size
         assert (len(refused), ignored) == ((1, 0) if size >= 132 else (0, 1)), size

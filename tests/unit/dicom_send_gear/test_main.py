@@ -89,6 +89,19 @@ def test_a_file_without_dicom_has_failed() -> None:
     assert reports[0].notes[0].reason == "no DICOM image in it"
 
 
+def test_what_is_passed_over_is_counted_by_its_kind(caplog: pytest.LogCaptureFixture) -> None:
+    """Empty members may be lost ones, so the log has them apart; nothing is no line."""
+    with caplog.at_level(logging.INFO):
+        run(
+            FakeContents(images("1.1"), ignored=3),
+            FakeContents(images("1.2"), empty=2),
+            FakeContents(images("1.3")),
+        )
+    assert "file 1: passed over: 0 empty, 3 no DICOM" in caplog.text
+    assert "file 2: passed over: 2 empty, 0 no DICOM" in caplog.text
+    assert "file 3: passed over" not in caplog.text
+
+
 def test_a_file_that_can_not_be_opened_does_not_stop_the_others() -> None:
     """The next one goes on."""
     broken = ArchiveError("The archive is cut off.")
