@@ -118,13 +118,14 @@ class Contents:
         self.upload.close()
 
 
-def examine(path: Path, mark: Mark) -> Contents:
+def examine(path: Path, mark: Mark, progress: Callable[[], None] = lambda: None) -> Contents:
     """Walk through everything in the upload at `path`.
 
     Args:
         path: a DICOM, or a zip, tar or tar.gz with DICOM in it at any depth of folders. Archives
             inside of it are not opened but refused, links are not followed.
         mark: the private tag that instances get.
+        progress: is called behind each member.
 
     Raises:
         OSError: there is no such file, or it can't be read.
@@ -134,13 +135,13 @@ def examine(path: Path, mark: Mark) -> Contents:
     check_mark(mark)
     upload = WholeUpload(path)
     try:
-        return _examined(upload, mark)
+        return _examined(upload, mark, progress)
     except BaseException:
         upload.close()
         raise
 
 
-def _examined(upload: WholeUpload, mark: Mark) -> Contents:
+def _examined(upload: WholeUpload, mark: Mark, progress: Callable[[], None]) -> Contents:
     instances: list[Instance] = []
     refused: list[Refused] = []
     others: list[_Other] = []
@@ -157,6 +158,7 @@ def _examined(upload: WholeUpload, mark: Mark) -> Contents:
             refused.append(found)
         if isinstance(found, Instance) or (isinstance(found, Refused) and found.is_dicom):
             folders.add(folder_of(member.name))
+        progress()
     ignored = empty = 0
     for member, size in others:
         if (reason := cut_to_nothing(size, member.name, folders)) is not None:

@@ -149,7 +149,8 @@ class DicomSend:
                         # A further copy of it, in another file, may have better luck.
                         del self.seen[image.sop_instance_uid]
                     else:
-                        arrived.append(image)
+                        # The storage check reads it again, for its series: that is progress, too.
+                        arrived.append(Counted(image, Counter(), self.world.progress))
         finally:
             # After an error that nobody foresaw, or a cancelled job: each image has its row.
             for image in missing.values():

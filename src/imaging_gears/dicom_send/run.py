@@ -166,7 +166,7 @@ class Gear:
     def _world(self, server: DicomServer, mark: Mark) -> World:
         def opened(path: Path) -> AbstractContextManager[Contents]:
             try:
-                return examine(path, mark)
+                return examine(path, mark, self.watchdog.progress)
             except OSError as error:
                 problem = (error.strerror or type(error).__name__).lower()
                 message = f"The file can't be read here ({problem})."

@@ -70,7 +70,7 @@ class World:
 
     Attributes:
         server: where the images go.
-        examine: opens a file; each instance has the tag in it then.
+        examine: opens a file; each instance has the tag in it then. It tells its own progress.
         convert: gives an uncompressed instance in another uncompressed transfer syntax.
         progress: is called whenever something has gone forward.
     """

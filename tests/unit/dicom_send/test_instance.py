@@ -566,6 +566,16 @@ def test_a_tag_behind_everything_and_one_before_the_images_groups(path: Path) ->
         assert data == expected
 
 
+def test_each_member_is_progress(path: Path) -> None:
+    """Whatever it is: a large archive takes longer than the watchdog waits."""
+    members = [("a", dicom()), ("text", b"text"), ("cut", dicom()[:-1]), ("empty", b"")]
+    for data in (packed_zip(members), tarred(members), gzip.compress(tarred(members))):
+        path.write_bytes(data)
+        calls: list[None] = []
+        examine(path, MARK, lambda calls=calls: calls.append(None)).close()  # type: ignore[misc]
+        assert len(calls) == len(members)
+
+
 def test_a_mark_that_can_not_be_written_is_refused(path: Path) -> None:
     """Before the file is looked at."""
     with pytest.raises(ConfigError):

@@ -310,6 +310,29 @@ def test_a_file_that_breaks_the_run_before_its_images_are_known_has_a_reason() -
     assert send.reports[0].notes[0].reason == "the run ended before it was sent"
 
 
+def test_asking_for_the_images_afterwards_is_progress() -> None:
+    """The check reads each image again, which takes its time where there are thousands."""
+    calls: list[int] = []
+
+    class Reading(FakeServer):
+        def stored(self, items: Sequence[Sendable]) -> frozenset[str] | None:
+            before = len(calls)
+            for item in items:
+                assert b"".join(item.chunks()) == b"data set"
+            assert len(calls) >= before + len(items)
+            return FakeServer.stored(self, items)
+
+    world = World(
+        server=Reading(),
+        examine=lambda _: FakeContents(images("1.1", "1.2")),
+        convert=lambda image, _: image,
+        progress=lambda: calls.append(1),
+    )
+    send = DicomSend(parse_config(SendConfig, {**REQUIRED, "verify": True}), world, 1)
+    (report,) = send.run(iter([Upload("a.zip", None, lambda: Path("a.zip"))]))
+    assert told(report) == (2, 2, "Complete")
+
+
 def test_an_error_among_the_images_leaves_each_its_row() -> None:
     """Nobody foresaw it; one of three was sent, and the two others are named as not sent."""
     world = World(
