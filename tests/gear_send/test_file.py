@@ -80,6 +80,22 @@ def test_a_local_run_sends_its_file(session: Session) -> None:
     assert all(name.startswith("dicom-send_report-local_") for name in left)
 
 
+def test_a_report_has_its_place_whatever_the_labels(session: Session) -> None:
+    """Labels of many bytes, and nothing to write to: report, record and tag are on the site."""
+    site = session.sandbox.site
+    label = "脳MRI追跡検査_第二回_患者群_認知症研究_二〇二六年度_本調査用" * 2
+    session.session = site.add_session(session.subject, label)
+    file_id = session.acquisition(f"T1強調画像_{label}", zipped(*slices(1)))
+    folder = on_file(session, file_id)
+    (folder / "output").rmdir()
+    (folder / "output").write_bytes(b"")
+    ended = session.run(folder)
+    assert ended.code == 0, ended.out
+    assert site.file(file_id)["tags"] == [PASSED]
+    assert site.file(file_id)["info"]["qc"]["dicom-send"]["validation"]["state"] == "PASS"
+    assert sum(name.startswith("dicom-send_report-脳MRI") for name in session.reports()) == 2
+
+
 def test_tls_with_a_private_ca_and_a_client_certificate(session: Session) -> None:
     """The three inputs are used; without the CA the server is not trusted, and that is told."""
     key, cert = certificate(session.root)

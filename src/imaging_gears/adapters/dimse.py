@@ -9,19 +9,15 @@ from typing import Final
 from imaging_gears.adapters import dimse_commands as commands
 from imaging_gears.adapters.dimse_association import Association
 from imaging_gears.adapters.dimse_breaker import Breaker
-from imaging_gears.adapters.dimse_contexts import (
-    IMPLICIT_LITTLE,
-    choose,
-    groups,
-    is_uid,
-    why_not,
-)
+from imaging_gears.adapters.dimse_contexts import choose, groups, why_not
 from imaging_gears.adapters.dimse_failures import AssociationLostError, AssociationRefusedError
 from imaging_gears.adapters.dimse_opening import Limits, Opening, check_pynetdicom
 from imaging_gears.adapters.dimse_sending import Pause, Sending
 from imaging_gears.adapters.dimse_series import series_of
 from imaging_gears.adapters.dimse_status import PENDING, SUCCESS, status_text
 from imaging_gears.adapters.dimse_tls import ClientTls
+from imaging_gears.dicom.transfer_syntax import IMPLICIT_UID
+from imaging_gears.dicom.uid import is_uid
 from imaging_gears.errors import (
     AssociationRejectedError,
     CertificateError,
@@ -30,8 +26,8 @@ from imaging_gears.errors import (
 )
 from imaging_gears.ports import Convert, Peer, Sendable, Sent, SyntaxPair, TlsFiles
 
-_VERIFICATION: Final = ("1.2.840.10008.1.1", IMPLICIT_LITTLE)
-_STUDY_ROOT_FIND: Final = ("1.2.840.10008.5.1.4.1.2.2.1", IMPLICIT_LITTLE)
+_VERIFICATION: Final = ("1.2.840.10008.1.1", IMPLICIT_UID)
+_STUDY_ROOT_FIND: Final = ("1.2.840.10008.5.1.4.1.2.2.1", IMPLICIT_UID)
 _SOP_INSTANCE_UID: Final = (0x0008, 0x0018)
 _NO_UID: Final = "its SOP class, SOP instance or transfer syntax UID is no UID"
 

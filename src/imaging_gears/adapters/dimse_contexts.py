@@ -11,19 +11,13 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from imaging_gears.dicom.transfer_syntax import EXPLICIT_UID, IMPLICIT_UID, NATIVE
 from imaging_gears.ports import SyntaxPair
 
 MAX_CONTEXTS: Final = 128  # odd numbers in one byte, PS3.8 9.3.2.2
 
-IMPLICIT_LITTLE: Final = "1.2.840.10008.1.2"
-EXPLICIT_LITTLE: Final = "1.2.840.10008.1.2.1"
-EXPLICIT_BIG: Final = "1.2.840.10008.1.2.2"
-DEFLATED: Final = "1.2.840.10008.1.2.1.99"
-# Deflated is the whole data set, pixels and all: inflated, it is explicit little (PS3.5 A.5).
-_NATIVE: Final = frozenset({IMPLICIT_LITTLE, EXPLICIT_LITTLE, EXPLICIT_BIG, DEFLATED})
 # Explicit first: it keeps the VRs. Implicit is what every server must accept (PS3.5 10.1).
-_FALLBACKS: Final = (EXPLICIT_LITTLE, IMPLICIT_LITTLE)
-_LONGEST_UID: Final = 64
+_FALLBACKS: Final = (EXPLICIT_UID, IMPLICIT_UID)
 
 
 @dataclass(slots=True)
@@ -42,7 +36,7 @@ class Group:
 def fallbacks(pair: SyntaxPair) -> tuple[SyntaxPair, ...]:
     """Return the pairs that an instance of `pair` may be sent as instead, the best one first."""
     sop_class, syntax = pair
-    if syntax not in _NATIVE:
+    if syntax not in NATIVE:
         return ()
     return tuple((sop_class, other) for other in _FALLBACKS if other != syntax)
 
@@ -68,10 +62,3 @@ def choose(pair: SyntaxPair, accepted: Collection[SyntaxPair]) -> SyntaxPair | N
 def why_not(pair: SyntaxPair, refused: Mapping[SyntaxPair, str]) -> str:
     """Return why `pair` can't be sent, when neither it nor a fallback was accepted."""
     return refused.get(pair, "the server did not answer this presentation context")
-
-
-def is_uid(text: str) -> bool:
-    """Return whether `text` can stand in a presentation context (PS3.5 9.1)."""
-    return 0 < len(text) <= _LONGEST_UID and all(
-        part.isascii() and part.isdigit() for part in text.split(".")
-    )

@@ -113,6 +113,27 @@ def skip_value(stream: BoundedStream, element: Element, encoding: Encoding) -> N
         stream.skip(element.length, "a value")
 
 
+def skip_fragments(stream: BoundedStream, encoding: Encoding) -> int:
+    """Pass encapsulated pixel data to their delimiter (PS3.5 A.4).
+
+    Returns:
+        How many fragments have data. The first item is the Basic Offset Table, and none of them.
+
+    Raises:
+        HeaderError: the stream ends within them, or they are not made of items of defined lengths.
+    """
+    items = filled = 0
+    while (element := read_element(stream, encoding)) is not None:
+        if element.tag == SEQUENCE_DELIMITATION:
+            return filled
+        if element.tag != ITEM or element.length == UNDEFINED_LENGTH:
+            raise HeaderError("The pixel data have something else where a fragment has to be.")
+        stream.skip(element.length, "the pixel data")
+        filled += items > 0 and element.length > 0
+        items += 1
+    raise cut_off("the pixel data")
+
+
 class _Open(NamedTuple):
     """A sequence, or an item of one, that has not met its delimiter yet."""
 

@@ -55,7 +55,6 @@ from imaging_gears.errors import HeaderError, InvalidAttributeError, NotDicomErr
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
-    from collections.abc import Set as AbstractSet
 
 NO_PREAMBLE: Final = "no-preamble"
 """Warning: the file has no preamble (PS3.10 7.1: then it is none), but its elements make sense."""
@@ -66,13 +65,13 @@ UNDECODABLE: Final = "undecodable-characters"
 
 MEDIA_STORAGE_DIRECTORY: Final = "1.2.840.10008.1.3.10"
 _DIRECTORY_GROUP: Final = 0x0004
+_FILE_SET_ID: Final = 0x00041130  # PS3.3 F.3.2.1, Type 2: the first element of every DICOMDIR
 # Of commands (PS3.7 E.1) and of the meta information: met in a data set, they are what is left of
 # meta information whose middle is damaged.
 _NEVER_IN_DATA_SETS: Final = frozenset({0x0000, META_GROUP})
 _PIXEL_DATA: Final = 0x7FE00010
 _TRANSFER_SYNTAX_UID: Final = 0x00020010
 _MEDIA_STORAGE_SOP_CLASS_UID: Final = 0x00020002
-_MEDIA_STORAGE_SOP_INSTANCE_UID: Final = 0x00020003
 _DECIDING: Final = frozenset({_TRANSFER_SYNTAX_UID, _MEDIA_STORAGE_SOP_CLASS_UID})
 _TEXT_VRS: Final = frozenset(
     b"AE AS CS DA DS DT IS LO LT PN SH ST TM UC UI UN UR UT".split()
@@ -104,7 +103,6 @@ class Meta:
 
     transfer_syntax_uid: str | None = None
     sop_class_uid: str | None = None
-    sop_instance_uid: str | None = None
 
 
 def read_header(stream: ByteStream, attributes: Iterable[Attribute]) -> Header:
@@ -136,15 +134,11 @@ def read_header(stream: ByteStream, attributes: Iterable[Attribute]) -> Header:
     )
 
 
-def read_meta(
-    source: BoundedStream, *, with_instance: bool = False
-) -> tuple[Meta, tuple[str, ...]]:
+def read_meta(source: BoundedStream) -> tuple[Meta, tuple[str, ...]]:
     """Pass preamble and meta information; return what the latter says, and warnings.
 
     Args:
         source: at its start.
-        with_instance: read MediaStorageSOPInstanceUID too. Who does not need it is not told that it
-            is damaged.
 
     Raises:
         NotDicomError: it is no DICOM, or a DICOMDIR.
@@ -157,8 +151,7 @@ def read_meta(
         )
     if kind is Kind.DICOM:
         source.skip(PREAMBLE_SIZE + len(DICM), "the preamble")
-    also = {_MEDIA_STORAGE_SOP_INSTANCE_UID} if with_instance else set()
-    meta = _meta_elements(source, _DECIDING | also)
+    meta = _meta_elements(source)
     if meta.sop_class_uid == MEDIA_STORAGE_DIRECTORY:
         raise _directory()
     if not source.peek(1):
@@ -174,7 +167,7 @@ def _warnings(kind: Kind, meta: Meta) -> tuple[str, ...]:
     return (NO_TRANSFER_SYNTAX,) if meta.transfer_syntax_uid is None else ()
 
 
-def _meta_elements(source: BoundedStream, wanted: AbstractSet[int]) -> Meta:
+def _meta_elements(source: BoundedStream) -> Meta:
     """Read group 0002, which is explicit little endian always.
 
     It ends where another group begins. Its group length is not asked: where it is wrong, writers
@@ -185,14 +178,13 @@ def _meta_elements(source: BoundedStream, wanted: AbstractSet[int]) -> Meta:
         element = read_element(source, EXPLICIT_LITTLE)
         if element is None or element.length == UNDEFINED_LENGTH:
             raise HeaderError("The meta information of the DICOM has a value of undefined length.")
-        if element.tag in wanted:
+        if element.tag in _DECIDING:
             found[element.tag] = _meta_uid(source, element)
         else:
             skip_value(source, element, EXPLICIT_LITTLE)
     return Meta(
         found.get(_TRANSFER_SYNTAX_UID) or None,
         found.get(_MEDIA_STORAGE_SOP_CLASS_UID) or None,
-        found.get(_MEDIA_STORAGE_SOP_INSTANCE_UID) or None,
     )
 
 
@@ -210,6 +202,7 @@ def open_data_set(source: BoundedStream, meta: Meta) -> tuple[BoundedStream, Enc
     """Return the data set behind the meta information, inflated where it is deflated.
 
     Raises:
+        NotDicomError: it is that of a DICOMDIR, and the meta information does not say otherwise.
         HeaderError: there is none, or it is encoded otherwise than `meta` says.
     """
     if is_deflated(meta.transfer_syntax_uid):
@@ -218,7 +211,12 @@ def open_data_set(source: BoundedStream, meta: Meta) -> tuple[BoundedStream, Enc
     start = source.peek(ELEMENT_HEADER_SIZE)
     if not start:
         raise HeaderError("The DICOM has no data set: nothing is in its deflated part.")
-    return source, encoding_of(meta.transfer_syntax_uid, start)
+    encoding = encoding_of(meta.transfer_syntax_uid, start)
+    # Not by its group alone, nor in what names its class: one damaged byte makes 0004 of 0002 or
+    # 0008, and nobody would miss the image.
+    if meta.sop_class_uid is None and peek_tag(source, 0, encoding) == _FILE_SET_ID:
+        raise _directory()
+    return source, encoding
 
 
 def _scan(
@@ -253,11 +251,10 @@ def check_place(element: Element, last: int) -> None:
     behind the place where reading ends, or stand there twice.
 
     Raises:
-        NotDicomError: it belongs to a DICOMDIR.
         HeaderError: it can't stand there.
     """
     if element.group == _DIRECTORY_GROUP:
-        raise _directory()
+        raise HeaderError("The DICOM has an element of a DICOMDIR, and is none: damaged.")
     if element.group in _NEVER_IN_DATA_SETS:
         raise HeaderError("The meta information of the DICOM is damaged: it ends too early.")
     if element.tag <= last:

@@ -33,7 +33,9 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 DIRECTORY: Final = "directory"
-"""The reason to pass over a member that has no content."""
+"""The reason to pass over a folder."""
+EMPTY: Final = "empty"
+"""The reason to pass over a file that has no content."""
 
 _ENCRYPTED: Final = 0x0001 | 0x0040 | 0x2000  # APPNOTE.TXT 4.4.4: plain, strong, masked directory
 ARCHIVES: Final = frozenset(set(Kind) - {Kind.DICOM, Kind.HEADLESS, Kind.OTHER})
@@ -197,7 +199,7 @@ def passed_over(entry: Entry) -> Skipped | None:
         return Skipped(entry.name, reason)
     if stat.S_ISLNK(entry.mode):
         return Skipped(entry.name, "link")
-    return Skipped(entry.name, "empty") if not entry.size else None
+    return Skipped(entry.name, EMPTY) if not entry.size else None
 
 
 def unreadable(entry: Entry) -> Skipped | None:

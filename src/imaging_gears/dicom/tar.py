@@ -29,7 +29,6 @@ _PREFIX: Final = slice(345, 500)
 _SPARSE_CONTINUES: Final = 482  # GNU: the map of holes goes on in a block of its own
 _BLOCK_CONTINUES: Final = 504
 _POSIX: Final = b"ustar\0"
-_REGULAR: Final = frozenset({b"0", b"\0", b"7"})
 _GNU_NAME: Final = b"L"
 _GNU_SPARSE: Final = b"S"
 _PAX: Final = b"x"
@@ -37,7 +36,10 @@ _PAX_GLOBAL: Final = b"g"
 _ABOUT_THE_NEXT: Final = frozenset({_GNU_NAME, b"K", _PAX, _PAX_GLOBAL})
 _FOLDER: Final = b"5"
 _WITHOUT_CONTENT: Final = frozenset(b"1 2 3 4 5 6".split())  # links, devices, folders, pipes
+_CONTINUED: Final = b"M"  # GNU: the rest of a file whose start is in another volume
+_LABEL: Final = b"V"  # GNU: the name of the volume
 _MAX_HEADER: Final = MIB
+_PADDING: Final = 64 * 1024  # bytes behind an end mark that are looked at at once
 _BASE_256: Final = 0x80
 _MAX_SIZE: Final = 1 << 40
 _RECORD: Final = re.compile(rb"(\d{1,7}) ")  # of pax: the length of the record, itself included
@@ -58,9 +60,11 @@ class TarEntry:
         name: decoded; bytes that are not UTF-8 are escaped.
         offset: of its content.
         size: bytes of its content; 0 for what has none.
-        regular: it is a file, no link or device.
+        regular: it is a file, no link or device, no name of a volume. What has a type that POSIX
+            does not know is a file (POSIX.1-2001, pax, ustar typeflag).
         folder: it is a folder.
         sparse: holes of its content are left out, so that it can't be read as it stands.
+        continued: its start is missing.
     """
 
     name: str
@@ -69,6 +73,7 @@ class TarEntry:
     regular: bool
     folder: bool
     sparse: bool
+    continued: bool
 
 
 def is_tar_header(block: bytes) -> bool:
@@ -79,6 +84,9 @@ def is_tar_header(block: bytes) -> bool:
 def tar_entries(file: ReadAt) -> Iterator[TarEntry]:
     """Yield the members in their order; nothing of their contents is read here.
 
+    An end mark is passed where another tar follows it (two that were joined). A header that was
+    zeroed looks like an end mark: it is told by the content that it leaves behind.
+
     Raises:
         ArchiveError: where the archive is cut off (its end mark is missing) or damaged, or if it
             has more than 100,000 members.
@@ -86,11 +94,31 @@ def tar_entries(file: ReadAt) -> Iterator[TarEntry]:
     offset = 0
     for _ in range(MAX_MEMBERS + 1):
         headers = _Headers(file, offset)
-        if headers.entry is None:
-            return
+        while headers.entry is None:
+            following = _behind_the_end(file, headers.end)
+            if following is None:
+                return
+            headers = _Headers(file, following)
         yield headers.entry
         offset = headers.next
     raise ArchiveError("The upload has more than 100,000 members.")
+
+
+def _behind_the_end(file: ReadAt, offset: int) -> int | None:
+    """Return where the first header behind an end mark is, None where zeros go on to the end.
+
+    Raises:
+        ArchiveError: something else follows: all that is behind a damaged header.
+    """
+    while padding := file.read_at(offset, _PADDING):
+        rest = padding.lstrip(b"\0")
+        if rest:
+            start = offset + (len(padding) - len(rest)) // BLOCK * BLOCK
+            if is_tar_header(file.read_at(start, BLOCK)):
+                return start
+            raise ArchiveError("The archive is damaged: its end mark is followed by other data.")
+        offset += len(padding)
+    return None
 
 
 class _Headers:
@@ -111,12 +139,17 @@ class _Headers:
         self.next = offset
         self._read()
 
+    @property
+    def end(self) -> int:
+        """Where what was read ends: without an entry, behind the block of zeros."""
+        return self._offset
+
     def _read(self) -> None:
         block = self._block()
         while block[_TYPE] in _ABOUT_THE_NEXT:
             self._extend(block[_TYPE], self._content(_number(block[_SIZE])))
             block = self._block()
-        # Two blocks of zeros end a tar; one is as good, no member has such a header.
+        # Two blocks of zeros end a tar; one is as good where nothing follows it.
         if any(block):
             self.entry = self._parse(block)
             self.next = self.entry.offset + _padded(self.entry.size)
@@ -156,9 +189,10 @@ class _Headers:
             name=name.decode("utf-8", errors="backslashreplace"),
             offset=self._offset,
             size=0 if kind in _WITHOUT_CONTENT else size,
-            regular=kind in _REGULAR or kind == _GNU_SPARSE,
+            regular=kind not in _WITHOUT_CONTENT and (kind != _LABEL or size > 0),
             folder=kind == _FOLDER or name.endswith(b"/"),  # The oldest tars have no type for it.
             sparse=kind == _GNU_SPARSE or _is_sparse(self._pax),
+            continued=kind == _CONTINUED,
         )
 
 

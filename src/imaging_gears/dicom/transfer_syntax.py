@@ -24,18 +24,37 @@ IMPLICIT_LITTLE: Final = Encoding(explicit=False, little=True)
 EXPLICIT_LITTLE: Final = Encoding(explicit=True, little=True)
 EXPLICIT_BIG: Final = Encoding(explicit=True, little=False)
 
+IMPLICIT_UID: Final = "1.2.840.10008.1.2"  # PS3.5 A.1
+EXPLICIT_UID: Final = "1.2.840.10008.1.2.1"  # PS3.5 A.2
+BIG_UID: Final = "1.2.840.10008.1.2.2"  # PS3.5 A.3, retired
+DEFLATED_UID: Final = "1.2.840.10008.1.2.1.99"  # PS3.5 A.5
+NATIVE: Final = {
+    IMPLICIT_UID: IMPLICIT_LITTLE,
+    EXPLICIT_UID: EXPLICIT_LITTLE,
+    BIG_UID: EXPLICIT_BIG,
+    DEFLATED_UID: EXPLICIT_LITTLE,
+}
+"""Transfer syntaxes without compressed pixels, with their encodings.
+
+Deflated is one of them: the data set is compressed as a whole; inflated, it is explicit little."""
+
 _ENCODINGS: Final = {
-    "1.2.840.10008.1.2": IMPLICIT_LITTLE,  # PS3.5 A.1
-    "1.2.840.10008.1.2.2": EXPLICIT_BIG,  # PS3.5 A.3, retired
+    **NATIVE,
     "1.2.840.113619.5.2": IMPLICIT_LITTLE,  # GE private: only its pixel data are big endian
 }
 _DEFLATED: Final = frozenset(
     {
-        "1.2.840.10008.1.2.1.99",  # Deflated Explicit VR Little Endian, PS3.5 A.5
+        DEFLATED_UID,
         "1.2.840.10008.1.2.4.95",  # JPIP Referenced Deflate, PS3.5 A.7
         "1.2.840.10008.1.2.4.205",  # JPIP HTJ2K Referenced Deflate
     }
 )
+_VIDEO: Final = frozenset(
+    f"1.2.840.10008.1.2.4.{number}{end}"  # MPEG-2, MPEG-4, HEVC: PS3.5 A.4.5 to A.4.9
+    for number in range(100, 109)
+    for end in ("", ".1")  # the second ones may be fragmented
+)
+RLE_UID: Final = "1.2.840.10008.1.2.5"  # PS3.5 A.4.2
 
 # PS3.5 7.1.2: these have 2 reserved bytes and a length of 4 bytes, all others a length of 2 bytes.
 LONG_VRS: Final = frozenset(
@@ -50,6 +69,14 @@ VRS: Final = LONG_VRS | SHORT_VRS
 def is_deflated(uid: str | None) -> bool:
     """Return whether the data set behind the meta information is compressed as a whole."""
     return uid in _DEFLATED
+
+
+def is_video(uid: str) -> bool:
+    """Return whether all frames are one stream, so that its fragments say nothing of their number.
+
+    In every other encapsulated syntax a fragment holds data of one frame only (PS3.5 A.4).
+    """
+    return uid in _VIDEO
 
 
 def encoding_of(uid: str | None, start: bytes) -> Encoding:

@@ -15,6 +15,7 @@ from imaging_gears.dicom.gunzip import Gunzipped
 from imaging_gears.dicom.members import (
     ARCHIVES,
     DIRECTORY,
+    EMPTY,
     passed_over,
     passed_over_by_name,
     unreadable,
@@ -216,16 +217,26 @@ class WholeUpload:
         for number, entry in enumerate(tar_entries(file)):
             if entry.folder:
                 continue
-            reason = _not_read(entry)
-            if reason is None:
-                yield self._member(number, entry.name, section, entry.offset, entry.size)
+            reason, missing = _not_counted(entry), _not_readable(entry)
+            if reason is not None:
+                yield PassedMember(number, entry.name, reason, lost=False)
+            elif missing is not None:
+                yield PassedMember(number, entry.name, missing, lost=True)
             else:
-                yield PassedMember(number, entry.name, reason, lost=entry.sparse)
+                yield self._member(number, entry.name, section, entry.offset, entry.size)
 
 
-def _not_read(entry: TarEntry) -> str | None:
-    if entry.sparse:
-        return "It is stored in the archive as a sparse file, which is not supported."
+def _not_counted(entry: TarEntry) -> str | None:
     if not entry.regular:
         return "link or device"
-    return passed_over_by_name(entry.name) or (None if entry.size else "empty")
+    if (reason := passed_over_by_name(entry.name)) is not None:
+        return reason
+    return None if entry.size or _not_readable(entry) else EMPTY
+
+
+def _not_readable(entry: TarEntry) -> str | None:
+    if entry.sparse:
+        return "It is stored in the archive as a sparse file, which is not supported."
+    if entry.continued:
+        return "The archive has only the end of it: its start is in another volume."
+    return None

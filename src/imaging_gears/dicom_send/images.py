@@ -1,4 +1,4 @@
-"""Which SOP classes are images, and how many bytes of pixel data an image has at least."""
+"""Which instances are images, and how many bytes or fragments of pixel data they have at least."""
 
 from __future__ import annotations
 
@@ -7,16 +7,17 @@ from typing import Final
 
 _STORAGE: Final = "1.2.840.10008.5.1.4.1.1."
 
-# PS3.6 table A-1: the classes named "... Image Storage". Their IODs have the Image Pixel module as
-# mandatory (PS3.3 A.1.4), whose pixel data are absent only where a URL leads to them (C.7.6.3).
+# PS3.6 table A-1: the classes named "... Image Storage", volumes, maps and segmentations. Their
+# IODs have the Image Pixel module, or those of floating point pixels, as mandatory (PS3.3 A.1.4).
+# Pixel data are absent there only where a URL leads to them (C.7.6.3).
 _IMAGES: Final = frozenset(
     f"{_STORAGE}{suffix}"
     for suffix in (
         # Radiography and mammography
         *("1", "1.1", "1.1.1", "1.2", "1.2.1", "1.3", "1.3.1"),
         # CT, ultrasound, MR, nuclear medicine, secondary capture
-        *("2", "2.1", "2.2", "3", "3.1", "4", "4.1", "4.3", "4.4", "5", "6", "6.1", "6.3"),
-        *("7", "7.1", "7.2", "7.3", "7.4"),
+        *("2", "2.1", "2.2", "3", "3.1", "4", "4.1", "4.3", "4.4", "5", "6", "6.1"),
+        *("6.2", "6.3", "7", "7.1", "7.2", "7.3", "7.4"),
         # Angiography, fluoroscopy, tomosynthesis, optical coherence tomography
         *("12.1", "12.1.1", "12.2", "12.2.1", "12.3", "13.1.1", "13.1.2", "13.1.3", "13.1.4"),
         *("13.1.5", "14.1", "14.2", "20"),
@@ -26,13 +27,10 @@ _IMAGES: Final = frozenset(
         *("77.1.7", "77.1.8", "77.1.9"),
         # PET, radiotherapy
         *("128", "128.1", "130", "481.1"),
+        # Parametric map, segmentation, label map
+        *("30", "66.4", "66.7"),
     )
 )
-
-
-def has_pixels(sop_class_uid: str) -> bool:
-    """Return whether every instance of this SOP class has pixel data."""
-    return sop_class_uid in _IMAGES
 
 
 _SAMPLES, _PHOTOMETRIC, _FRAMES, _ROWS, _COLUMNS, _BITS = PIXEL_TAGS = (
@@ -44,6 +42,25 @@ _SAMPLES, _PHOTOMETRIC, _FRAMES, _ROWS, _COLUMNS, _BITS = PIXEL_TAGS = (
     0x00280100,  # BitsAllocated
 )
 """The elements that say how many pixels there are (PS3.3 C.7.6.3, C.7.6.6)."""
+
+
+def has_pixels(sop_class_uid: str, values: Mapping[int, bytes]) -> bool:
+    """Return whether an instance must have pixel data.
+
+    Args:
+        sop_class_uid: of which every instance has them, or it may be any other class.
+        values: of those elements of `PIXEL_TAGS` that the data set has, as they are encoded.
+
+    Whoever states rows, columns and bits describes pixels: nobody knows all private classes. (MR
+    spectroscopy has rows and columns of voxels, and no bits.)
+    """
+    return sop_class_uid in _IMAGES or all(values.get(tag) for tag in (_ROWS, _COLUMNS, _BITS))
+
+
+def frames(values: Mapping[int, bytes]) -> int:
+    """Return how many frames an image has by its NumberOfFrames, one where that makes no sense."""
+    stated = values.get(_FRAMES, b"").strip(b" \0")
+    return max(int(stated), 1) if stated.isdigit() and len(stated) <= _IS else 1
 
 
 def pixel_bytes(values: Mapping[int, bytes], *, little: bool) -> int:
@@ -65,9 +82,7 @@ def pixel_bytes(values: Mapping[int, bytes], *, little: bool) -> int:
     samples = max(number(_SAMPLES), 1)
     if values.get(_PHOTOMETRIC, b"").strip(b" \0") in _HALVED:
         samples = min(samples, 2)
-    frames = values.get(_FRAMES, b"").strip(b" \0")
-    count = int(frames) if frames.isdigit() and len(frames) <= _IS else 1
-    return max(-(-pixels * samples * number(_BITS) * max(count, 1) // 8), 1)
+    return max(-(-pixels * samples * number(_BITS) * frames(values) // 8), 1)
 
 
 _US: Final = 2

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, NamedTuple, Self
 
-from imaging_gears.dicom.members import ARCHIVES
+from imaging_gears.dicom.members import EMPTY
 from imaging_gears.dicom.recognition import PREFIX_SIZE, Kind, kind_of
 from imaging_gears.dicom.whole import PassedMember, WholeMember, WholeUpload
+from imaging_gears.dicom_send.passing import NESTED, cut_to_nothing, folder_of, holds_others
 from imaging_gears.dicom_send.recode import recoded
 from imaging_gears.dicom_send.splicing import Spliced, held_back
 from imaging_gears.dicom_send.tagging import Group, Mark, check_mark, plan
@@ -72,12 +73,14 @@ class Refused:
         name: as the archive has it; None for the upload itself, and for what is missing behind the
             place where an archive is cut off. It may identify a patient.
         reason: one sentence, without any value of the file.
+        is_dicom: it begins as a DICOM does.
         sop_instance_uid: where it was read before something was found to be wrong.
     """
 
     number: int
     name: str | None = field(repr=False)
     reason: str
+    is_dicom: bool
     sop_instance_uid: str | None = field(repr=False)
 
 
@@ -89,12 +92,14 @@ class Contents:
         instances: what can be sent, in the order of the upload.
         refused: what can't.
         ignored: how many members are no DICOM; folders are not counted.
+        empty: how many more are empty, and not named as images are.
         upload: the open file.
     """
 
     instances: tuple[Instance, ...]
     refused: tuple[Refused, ...]
     ignored: int
+    empty: int
     upload: WholeUpload = field(repr=False, compare=False)
 
     def __enter__(self) -> Self:
@@ -113,13 +118,14 @@ class Contents:
         self.upload.close()
 
 
-def examine(path: Path, mark: Mark) -> Contents:
+def examine(path: Path, mark: Mark, progress: Callable[[], None] = lambda: None) -> Contents:
     """Walk through everything in the upload at `path`.
 
     Args:
         path: a DICOM, or a zip, tar or tar.gz with DICOM in it at any depth of folders. Archives
-            inside of it are not opened, links are not followed.
+            inside of it are not opened but refused, links are not followed.
         mark: the private tag that instances get.
+        progress: is called behind each member.
 
     Raises:
         OSError: there is no such file, or it can't be read.
@@ -129,51 +135,80 @@ def examine(path: Path, mark: Mark) -> Contents:
     check_mark(mark)
     upload = WholeUpload(path)
     try:
-        return _examined(upload, mark)
+        return _examined(upload, mark, progress)
     except BaseException:
         upload.close()
         raise
 
 
-def _examined(upload: WholeUpload, mark: Mark) -> Contents:
+def _examined(upload: WholeUpload, mark: Mark, progress: Callable[[], None]) -> Contents:
     instances: list[Instance] = []
     refused: list[Refused] = []
-    ignored = 0
+    others: list[_Other] = []
+    folders = set()
     for member in upload.members():
-        found = _looked_at(upload, member, mark)
-        if isinstance(found, Instance):
+        found = (
+            _looked_at(upload, member, mark) if isinstance(member, WholeMember) else _passed(member)
+        )
+        if isinstance(found, _Other):
+            others.append(found)
+        elif isinstance(found, Instance):
             instances.append(found)
-        elif isinstance(found, Refused):
-            refused.append(found)
         else:
+            refused.append(found)
+        if isinstance(found, Instance) or (isinstance(found, Refused) and found.is_dicom):
+            folders.add(folder_of(member.name))
+        progress()
+    ignored = empty = 0
+    for member, size in others:
+        if (reason := cut_to_nothing(size, member.name, folders)) is not None:
+            refused.append(_refused(member, reason))
+        elif size:
             ignored += 1
+        else:
+            empty += 1
     return Contents(
-        instances=tuple(instances), refused=tuple(refused), ignored=ignored, upload=upload
+        instances=tuple(instances),
+        refused=tuple(sorted(refused, key=lambda one: one.number)),
+        ignored=ignored,
+        empty=empty,
+        upload=upload,
     )
 
 
-def _looked_at(
-    upload: WholeUpload, member: WholeMember | PassedMember, mark: Mark
-) -> Instance | Refused | None:
-    """Return what a member is, None for what is no DICOM.
+class _Other(NamedTuple):
+    """A member that is no DICOM, with its size, or that of its start."""
+
+    member: WholeMember | PassedMember
+    size: int
+
+
+def _passed(member: PassedMember) -> Refused | _Other:
+    if member.lost:
+        return _refused(member, member.reason)
+    return _Other(member, 0 if member.reason == EMPTY else PREFIX_SIZE)
+
+
+def _looked_at(upload: WholeUpload, member: WholeMember, mark: Mark) -> Instance | Refused | _Other:
+    """Return what a member is.
 
     Raises:
         ArchiveError: all members together exceed the bounds.
     """
-    if isinstance(member, PassedMember):
-        return _refused(member, member.reason, None) if member.lost else None
     walk: Walk | None = None
     try:
         source = member.bounded()
-        kind = kind_of(source.peek(PREFIX_SIZE))
-        if kind is Kind.OTHER or kind in ARCHIVES:
-            return None
+        prefix = source.peek(PREFIX_SIZE)
+        if kind_of(prefix) not in (Kind.DICOM, Kind.HEADLESS):
+            if holds_others(prefix, member.name):
+                return _refused(member, NESTED)
+            return _Other(member, len(prefix))
         walk = Walk(source, mark.group)
         walk.run()
         tag = plan(mark, Group(walk.elements, walk.place, walk.encoding))
         return _instance(member, walk, tag)
     except NotDicomError:
-        return None  # a DICOMDIR: every export to a disc has one
+        return _Other(member, PREFIX_SIZE)  # a DICOMDIR: every export to a disc has one
     except InputFileError as error:
         # Not this member is at fault, but all of them together.
         if upload.exhausted:
@@ -181,11 +216,12 @@ def _looked_at(
         return _refused(member, error.message, walk)
 
 
-def _refused(member: WholeMember | PassedMember, reason: str, walk: Walk | None) -> Refused:
+def _refused(member: WholeMember | PassedMember, reason: str, walk: Walk | None = None) -> Refused:
     return Refused(
         number=member.number,
         name=member.name,
         reason=reason,
+        is_dicom=walk is not None,
         sop_instance_uid=walk.sop_instance_uid if walk else None,
     )
 

@@ -89,8 +89,9 @@ class DicomSend:
         )
 
     def _contents(self, contents: Contents, report: FileReport, gone: Counter[str]) -> None:
-        if contents.ignored:
-            log.info("file %d: %d members are no DICOM", len(self.reports), contents.ignored)
+        if contents.ignored or contents.empty:
+            passed = contents.empty, contents.ignored
+            log.info("file %d: passed over: %d empty, %d no DICOM", len(self.reports), *passed)
         for each in contents.refused:
             log.warning("file %d, image %d: %s", len(self.reports), each.number + 1, each.reason)
             report.refuse(
@@ -148,7 +149,8 @@ class DicomSend:
                         # A further copy of it, in another file, may have better luck.
                         del self.seen[image.sop_instance_uid]
                     else:
-                        arrived.append(image)
+                        # The storage check reads it again, for its series: that is progress, too.
+                        arrived.append(Counted(image, Counter(), self.world.progress))
         finally:
             # After an error that nobody foresaw, or a cancelled job: each image has its row.
             for image in missing.values():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -39,7 +40,8 @@ def leave_report(
 ) -> None:
     """Attach files to a container; what can't be attached stays in `output`.
 
-    They are in `output` first: whatever happens to the process, what was sent is known.
+    They are in `output` first: whatever happens to the process, what was sent is known. Where that
+    can't be written, they are attached all the same.
 
     Args:
         site: None where there is none.
@@ -51,27 +53,44 @@ def leave_report(
     Raises:
         OSError: they can't be written to `output` either.
     """
-    for name, content in files.items():
-        part = output / f".{name}.part"
-        part.write_bytes(content)
-        part.rename(output / name)
+    failure = _written(output, files)
     if site is None or container is None:
+        if failure is not None:
+            raise failure
         log.info("the report is in output/")
         return
     for number, (name, content) in enumerate(files.items(), 1):
         try:
             with step(f"report, file {number} of {len(files)}"):
                 site.attach(container, name, content)
-        except PermissionDeniedError as error:
-            if container != destination:
-                _stays(container, error)
-            else:
-                log.info("the job's key may only read: the report is left to the platform")
-            return
         except ImagingError as error:
-            _stays(container, error)
+            if failure is not None:
+                raise failure from error
+            if container == destination and isinstance(error, PermissionDeniedError):
+                log.info("the job's key may only read: the report is left to the platform")
+            else:
+                _stays(container, error)
             return
-        (output / name).unlink()
+        with suppress(OSError):
+            (output / name).unlink()
+
+
+def _written(output: Path, files: Mapping[str, bytes]) -> OSError | None:
+    """Write files to `output`, each whole or not at all; return why one could not be."""
+    part: Path | None = None
+    try:
+        output.mkdir(exist_ok=True)
+        for name, content in files.items():
+            part = output / f".{name}.part"
+            part.write_bytes(content)
+            part.rename(output / name)
+    except OSError as failure:
+        with suppress(OSError):
+            if part is not None:
+                part.unlink()
+        log.warning("output/ can't be written to: %s", failure.strerror)
+        return failure
+    return None
 
 
 def _stays(container: ContainerRef, error: ImagingError) -> None:
@@ -151,7 +170,9 @@ class Record:
         tags = [each for each in fresh.tags if each not in stale] + ([wanted] if wanted else [])
         entry = {"name": fresh.name, "info": {**fresh.info, "qc": self._qc(fresh)}, "tags": tags}
         text = json.dumps({fresh.parent.type: {"files": [entry]}})
-        (output / METADATA).write_text(text, encoding="utf-8")
+        if _written(output, {METADATA: text.encode()}) is not None:
+            log.warning(_NOT_WRITTEN, error.message)
+            return
         log.info("file record: left to the platform, the job's key may not write")
 
     def _qc(self, fresh: FileState) -> dict[str, Any]:

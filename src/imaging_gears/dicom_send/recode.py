@@ -25,9 +25,14 @@ from imaging_gears.dicom.elements import (
     skip_value,
 )
 from imaging_gears.dicom.streams import BoundedStream, ByteStream, DecodedStream, Inflater, cut_off
-from imaging_gears.dicom.transfer_syntax import IMPLICIT_LITTLE, LONG_VRS, Encoding
+from imaging_gears.dicom.transfer_syntax import (
+    DEFLATED_UID,
+    IMPLICIT_LITTLE,
+    LONG_VRS,
+    NATIVE,
+    Encoding,
+)
 from imaging_gears.dicom_send.splicing import gathered
-from imaging_gears.dicom_send.walking import DEFLATED_UID, NATIVE
 from imaging_gears.errors import HeaderError
 
 if TYPE_CHECKING:

@@ -34,12 +34,18 @@ INSTANCE_COLUMNS = (
 )
 LOGGED = ("file", "Acquisition ID", "Images in Series", "Images Sent", "Status")
 
-LABEL_LENGTH = 60
-"""Characters of a label in a file name; file systems take 255 bytes in all."""
+LABEL_LENGTH = 90
+"""Bytes of a label in a file name.
+
+File systems take 255 in all: two labels, what stands around them, `.part` while it is written."""
 # Flywheel takes no slash, and its storage and file systems stumble over the rest. The colons of the
 # time are taken everywhere.
-_REFUSED = re.compile(r'[\x00-\x1f\x7f/\\*?"<>|%#]')
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+_REFUSED = re.compile(r'[\x00-\x1f\x7f-\x9f\u2028\u2029/\\*?"<>|%#]')
+# What begins a formula, also in full width, at the start of a cell; or behind what may be taken for
+# the end of one: some countries' spreadsheets part cells at a semicolon, and then see no quotes.
+_FORMULA = re.compile(
+    r"\A(?=[\t\r\n])|(?:\A|[;\t\r\n])(?=[^\S\t\r\n]*[-=+@\uff0d\uff1d\uff0b\uff20])"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -160,8 +166,8 @@ def _csv(columns: Sequence[str], rows: Iterable[Sequence[str | int]]) -> bytes:
 
 
 def cell(value: str | int) -> str | int:
-    """Return a cell that no spreadsheet runs as a formula (OWASP, CSV injection)."""
-    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
+    """Return a cell that no spreadsheet runs as a formula, nor a part of (OWASP, CSV injection)."""
+    return _FORMULA.sub(r"\g<0>'", value) if isinstance(value, str) else value
 
 
 def report_names(place: Place | None, moment: dt.datetime, *, dry: bool = False) -> tuple[str, str]:
@@ -177,9 +183,14 @@ def report_names(place: Place | None, moment: dt.datetime, *, dry: bool = False)
     parts = [label for label in labels if label] or [place.containers[-1][1] if place else "local"]
     stamp = moment.astimezone(dt.UTC).strftime("%Y-%m-%d_%H:%M:%S")
     kind = ["dry-run"] if dry else []
-    stem = "_".join([*(each[:LABEL_LENGTH] for each in parts), *kind, stamp])
-    stem = f"dicom-send_report-{_REFUSED.sub('-', stem)}"
+    stem = "_".join(["dicom-send_report-" + "_".join(map(_in_name, parts)), *kind, stamp])
     return f"{stem}.csv", f"{stem}_instances.csv"
+
+
+def _in_name(label: str) -> str:
+    """Return a label as it may stand in a file name: bytes count there, and all are UTF-8."""
+    text = label.encode("utf-8", "replace").decode()  # a lone surrogate is no character
+    return _REFUSED.sub("-", text).encode()[:LABEL_LENGTH].decode(errors="ignore")
 
 
 def log_table(reports: Sequence[FileReport]) -> list[str]:

@@ -166,7 +166,7 @@ class Gear:
     def _world(self, server: DicomServer, mark: Mark) -> World:
         def opened(path: Path) -> AbstractContextManager[Contents]:
             try:
-                return examine(path, mark)
+                return examine(path, mark, self.watchdog.progress)
             except OSError as error:
                 problem = (error.strerror or type(error).__name__).lower()
                 message = f"The file can't be read here ({problem})."
@@ -254,16 +254,30 @@ class Gear:
 
         A cancelled job has seconds left, which are too few to wait for a site.
         """
+        lost: OSError | None = None
         if self.reports:
-            names = report_names(self.place, moment, dry=self._dry)
-            contents = files_csv(self.reports), instances_csv(self.reports)
-            leave_report(
-                None if self._dry or cancelled else self.site,
-                _session(self.place),
-                self._output(),
-                dict(zip(names, contents, strict=True)),
-                destination=self.job.destination,
-            )
+            try:
+                self._leave_report(moment, cancelled=cancelled)
+            except OSError as failure:
+                lost = failure  # The record is on the site, so it can be written all the same.
+        self._leave_record(error, moment, cancelled=cancelled)
+        if lost is not None:
+            raise lost
+
+    def _leave_report(self, moment: dt.datetime, *, cancelled: bool) -> None:
+        names = report_names(self.place, moment, dry=self._dry)
+        contents = files_csv(self.reports), instances_csv(self.reports)
+        leave_report(
+            None if self._dry or cancelled else self.site,
+            _session(self.place),
+            self.folder / "output",
+            dict(zip(names, contents, strict=True)),
+            destination=self.job.destination,
+        )
+
+    def _leave_record(
+        self, error: ImagingError | None, moment: dt.datetime, *, cancelled: bool
+    ) -> None:
         if FILE not in self.job.files or self.site is None or self._dry:
             return
         findings = () if error is None else (error_finding(error),)
@@ -272,12 +286,7 @@ class Gear:
         if cancelled:
             record.left_out()
         else:
-            record.write(self.site, self._output(), succeeds=error is None)
-
-    def _output(self) -> Path:
-        output = self.folder / "output"
-        output.mkdir(exist_ok=True)
-        return output
+            record.write(self.site, self.folder / "output", succeeds=error is None)
 
 
 _COUNTS = ("in_series", "sent")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from struct import Struct
 from typing import TYPE_CHECKING, Final
 
@@ -13,6 +12,7 @@ from imaging_gears.dicom.elements import (
     UNDEFINED_LENGTH,
     Element,
     read_element,
+    skip_fragments,
     skip_value,
 )
 from imaging_gears.dicom.header import check_place, open_data_set, read_meta
@@ -22,35 +22,24 @@ from imaging_gears.dicom.transfer_syntax import (
     EXPLICIT_BIG,
     EXPLICIT_LITTLE,
     IMPLICIT_LITTLE,
+    NATIVE,
+    RLE_UID,
     SHORT_VRS,
     Encoding,
     is_deflated,
+    is_video,
 )
-from imaging_gears.dicom_send.images import PIXEL_TAGS, has_pixels, pixel_bytes
+from imaging_gears.dicom.uid import is_uid
+from imaging_gears.dicom_send.images import PIXEL_TAGS, frames, has_pixels, pixel_bytes
 from imaging_gears.dicom_send.tagging import GroupElement
 from imaging_gears.errors import HeaderError
 
 if TYPE_CHECKING:
     from imaging_gears.dicom.header import Meta
 
-IMPLICIT_UID: Final = "1.2.840.10008.1.2"
-EXPLICIT_UID: Final = "1.2.840.10008.1.2.1"
-BIG_UID: Final = "1.2.840.10008.1.2.2"
-DEFLATED_UID: Final = "1.2.840.10008.1.2.1.99"
-NATIVE: Final = {
-    IMPLICIT_UID: IMPLICIT_LITTLE,
-    EXPLICIT_UID: EXPLICIT_LITTLE,
-    BIG_UID: EXPLICIT_BIG,
-    DEFLATED_UID: EXPLICIT_LITTLE,
-}
-"""Transfer syntaxes without compressed pixels (PS3.5 A.1 to A.3, A.5), with their encodings."""
-
-# PS3.5 9.1 allows no leading zeros; scanners write them, and servers take them.
-_UID: Final = re.compile(r"\d+(?:\.\d+)+", re.ASCII)
-_MAX_UID: Final = 64
 _FIRST_GROUP: Final = 0x0008  # PS3.10 7.2: 0000 to 0006 are for messages, meta and media
-_PIXEL_DATA: Final = 0x7FE00010
-_PIXELS: Final = frozenset({0x7FE00008, 0x7FE00009, _PIXEL_DATA, 0x00287FE0})  # PS3.3 C.7.6.3, .24
+_URL: Final = 0x00287FE0  # PixelDataProviderURL, PS3.3 C.7.6.3
+_PIXELS: Final = frozenset({0x7FE00008, 0x7FE00009, 0x7FE00010, _URL})  # as above, and C.7.6.24
 _DRAIN: Final = 64 * 1024
 # Where elements are looked at one by one: those that are needed, and what can't stand there.
 _STOPS: Final = (
@@ -89,7 +78,7 @@ class Walk:
         self._pixels: int | None = None  # bytes of native pixel data
         self._described: dict[int, bytes] = {}  # what says how many they are
         self._has_pixels = False
-        self._is_encapsulated = False
+        self._fragments: int | None = None  # of encapsulated pixel data
 
     @property
     def deflated(self) -> bool:
@@ -104,7 +93,7 @@ class Walk:
             HeaderError: it is not whole, contradicts itself, or is no SOP instance.
             ArchiveError: the archive that it is in is damaged there.
         """
-        meta, _ = read_meta(self._source, with_instance=True)
+        meta, _ = read_meta(self._source)
         self.start = self._source.position
         data_set, self.encoding = open_data_set(self._source, meta)
         self._walk(data_set)
@@ -159,6 +148,9 @@ class Walk:
         """Pass the value of `element`; return it where it is needed and not too long."""
         wanted = element.tag in (SOP_CLASS_UID.tag, SOP_INSTANCE_UID.tag, *PIXEL_TAGS)
         wanted = wanted or element.group == self._group
+        if element.tag in _PIXELS and element.length == UNDEFINED_LENGTH:
+            self._fragments = skip_fragments(data_set, self.encoding)
+            return None
         if wanted and element.length <= MAX_VALUE_LENGTH:
             return data_set.read_exactly(element.length, "a value")
         skip_value(data_set, element, self.encoding)
@@ -171,8 +163,7 @@ class Walk:
             self.sop_instance_uid = _uid(found.value, SOP_INSTANCE_UID.keyword)
         elif element.tag in _PIXELS:
             self._has_pixels = True
-            self._is_encapsulated |= element.length == UNDEFINED_LENGTH
-            self._pixels = element.length
+            self._pixels = None if element.tag == _URL else element.length
         elif element.tag in PIXEL_TAGS and found.value is not None:
             self._described[element.tag] = found.value
         if element.group == self._group:
@@ -190,13 +181,23 @@ class Walk:
         ):
             if own is None:
                 raise HeaderError(f"The data set has no {keyword}.")
-        if not self._has_pixels and has_pixels(self.sop_class_uid or ""):
+        if not self._has_pixels and has_pixels(self.sop_class_uid or "", self._described):
             raise HeaderError("It is an image without pixel data: cut off, or stripped of them.")
         self.transfer_syntax_uid = self._syntax(meta.transfer_syntax_uid)
-        if self._pixels is not None and not self._is_encapsulated:
+        if self._fragments is not None:
+            self._check_fragments(self._fragments)
+        elif self._pixels is not None:
             least = pixel_bytes(self._described, little=self.encoding.little)
             if self._pixels < least:
                 raise HeaderError("The pixel data are shorter than the image: cut short.")
+
+    def _check_fragments(self, fragments: int) -> None:
+        """Refuse compressed pixel data that can't be those of all frames (PS3.5 A.4)."""
+        count = frames(self._described)
+        if fragments < (1 if is_video(self.transfer_syntax_uid) else count):
+            raise HeaderError("The compressed pixel data have too few fragments: cut short.")
+        if self.transfer_syntax_uid == RLE_UID and fragments > count:  # A.4.2: one for each frame
+            raise HeaderError("The compressed pixel data have more fragments than frames.")
 
     def _syntax(self, stated: str | None) -> str:
         """Return the transfer syntax; one that the file does not state is one without compression.
@@ -205,7 +206,7 @@ class Walk:
             HeaderError: it is no UID, or contradicts the pixel data.
         """
         uid = _uid(stated.encode(), "TransferSyntaxUID") if stated else _native(self.encoding)
-        if self._is_encapsulated and uid in NATIVE:
+        if self._fragments is not None and uid in NATIVE:
             reason = "says that it is not compressed" if stated else "does not say how"
             raise HeaderError(f"The pixel data are compressed, and the file {reason}.")
         return uid
@@ -218,7 +219,7 @@ def _uid(value: bytes | None, keyword: str) -> str:
         HeaderError: it is none (PS3.5 9.1).
     """
     text = (value or b"").decode("ascii", errors="replace").strip("\0 ")
-    if len(text) > _MAX_UID or not _UID.fullmatch(text):
+    if not is_uid(text):
         raise HeaderError(f"{keyword} is no UID.")
     return text
 

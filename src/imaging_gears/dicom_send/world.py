@@ -57,7 +57,11 @@ class Contents(Protocol):
 
     @property
     def ignored(self) -> int:
-        """Return how many members are no DICOM."""
+        """Return how many members are no DICOM, and have content."""
+
+    @property
+    def empty(self) -> int:
+        """Return how many more are empty."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,7 +70,7 @@ class World:
 
     Attributes:
         server: where the images go.
-        examine: opens a file; each instance has the tag in it then.
+        examine: opens a file; each instance has the tag in it then. It tells its own progress.
         convert: gives an uncompressed instance in another uncompressed transfer syntax.
         progress: is called whenever something has gone forward.
     """

@@ -162,16 +162,37 @@ def test_what_is_no_dicom_is_refused_as_such(data: bytes) -> None:
         read(data)
 
 
+WITHOUT_CLASS = bytes(128) + b"DICM" + element(0x00020010, "UI", EXPLICIT)
+
+
 @pytest.mark.parametrize(
     "data",
     [
         meta(EXPLICIT, DIRECTORY) + element(0x00041130, "CS", "SET"),
-        meta(EXPLICIT) + element(0x00041130, "CS", "SET"),
+        WITHOUT_CLASS + element(0x00041130, "CS", "SET"),
     ],
 )
 def test_a_dicomdir_is_no_image(data: bytes) -> None:
-    """A directory is known by its SOP class, and by its group 0004."""
+    """A directory is known by its SOP class; where that is missing, by its first element."""
     with pytest.raises(NotDicomError, match="DICOMDIR"):
+        read(data)
+
+
+@pytest.mark.parametrize(
+    ("start", "tag"),
+    [
+        (meta(EXPLICIT), 0x00041130),
+        (meta(EXPLICIT), 0x00091130),
+        (WITHOUT_CLASS, 0x00041129),
+        (WITHOUT_CLASS, 0x00091130),
+        (WITHOUT_CLASS, 0x00201130),
+    ],
+)
+def test_an_image_with_an_element_of_a_dicomdir_is_damaged(start: bytes, tag: int) -> None:
+    """Wherever it stands: the image is none that nobody has to miss."""
+    number = min(tag, 0x00041130)
+    data = start + body(extra={tag: element(number, "CS", "SET")}) + pixels()
+    with pytest.raises(HeaderError, match="of a DICOMDIR"):
         read(data)
 
 

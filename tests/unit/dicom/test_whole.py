@@ -24,7 +24,7 @@ from imaging_gears.errors import ArchiveError, ImagingError
 from tests.unit.dicom.builders import dicom, packed_zip
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
     from pathlib import Path
 
     from imaging_gears.dicom.streams import ByteStream
@@ -275,6 +275,90 @@ def test_a_damaged_header_in_a_tar_loses_what_follows(path: Path) -> None:
     assert lost(path, bytes(data)) == [
         (1, "The archive is damaged: a header of its members is wrong.")
     ]
+
+
+def zeroed(members: Sequence[tuple[str, bytes]], number: int) -> bytes:
+    """Return a tar of `members` in which the header of one is a block of zeros."""
+    data = bytearray(packed_tar(members, tarfile.USTAR_FORMAT))
+    start = sum(512 + -(-len(content) // 512) * 512 for _, content in members[:number])
+    data[start : start + 512] = bytes(512)
+    return bytes(data)
+
+
+@pytest.mark.parametrize("number", [1, 2, 3])
+@pytest.mark.parametrize("packed", [bytes, gzip.compress])
+def test_a_zeroed_header_in_a_tar_loses_what_follows(
+    path: Path, number: int, packed: Callable[[bytes], bytes]
+) -> None:
+    """It is no end mark: what stands behind it is named as lost, whichever header it is."""
+    members = [(f"image{each}", dicom()) for each in range(4)]
+    data = packed(zeroed(members, number))
+    assert contents(path, data)[:number] == members[:number]
+    assert lost(path, data) == [
+        (number, "The archive is damaged: its end mark is followed by other data.")
+    ]
+
+
+@pytest.mark.parametrize("packed", [bytes, gzip.compress])
+def test_without_its_first_header_a_tar_is_none(
+    path: Path, packed: Callable[[bytes], bytes]
+) -> None:
+    """It holds no member that could be taken for all of them."""
+    data = packed(zeroed([("a", dicom()), ("b", dicom())], 0))
+    try:
+        assert contents(path, data) == [(None, data)]
+    except ArchiveError as error:
+        assert "holds no tar" in error.message  # noqa: PT017 - a gzip says so
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_tars_that_were_joined_are_read_on(path: Path, form: int) -> None:
+    """As ``tar --ignore-zeros`` does; their end marks and padding stand between them."""
+    first, second = MEMBERS[:2], [MEMBERS[3], ("last", dicom())]
+    data = packed_tar(first, form) + bytes(200 * 512) + packed_tar(second, form)
+    for packed in (data, gzip.compress(data)):
+        assert contents(path, packed) == [*first, *second]
+    cut = data[: -(len(data) - len(data.rstrip(b"\0")))]
+    assert [reason for _, reason in lost(path, cut)] == [
+        "The archive is cut off: its end is missing."
+    ]
+
+
+def test_what_stands_behind_the_padding_of_a_tar_is_lost(path: Path) -> None:
+    """However far behind it, and even less than a block of it."""
+    data = packed_tar(MEMBERS[:2], tarfile.USTAR_FORMAT) + bytes(300_000) + b"x"
+    assert [number for number, _ in lost(path, data)] == [2]
+
+
+def typed(kind: bytes, content: bytes) -> bytes:
+    """Return a tar of three members, the middle one of a type."""
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w", format=tarfile.USTAR_FORMAT) as archive:
+        for name, type_, data in (("a", b"0", b"a"), ("b", kind, content), ("c", b"0", b"c")):
+            info = tarfile.TarInfo(name)
+            info.size, info.type = len(data), type_
+            archive.addfile(info, io.BytesIO(data))
+    return packed.getvalue()
+
+
+@pytest.mark.parametrize("kind", [b"\0", b"7", b"A", b"V", b"Z", b"\xff"])
+def test_a_type_that_posix_does_not_know_is_a_file(path: Path, kind: bytes) -> None:
+    """POSIX.1-2001 has it so, and an image may be in it."""
+    assert contents(path, typed(kind, b"b")) == [("a", b"a"), ("b", b"b"), ("c", b"c")]
+
+
+def test_the_name_of_a_volume_is_no_file(path: Path) -> None:
+    """GNU tar writes one for ``--label``."""
+    assert contents(path, typed(b"V", b""))[1] == ("b", "link or device")
+    assert lost(path, typed(b"V", b"")) == []
+
+
+def test_a_member_that_begins_in_another_volume_is_lost(path: Path) -> None:
+    """The others are there, and it has its name."""
+    assert [number for number, _ in lost(path, typed(b"M", b"b"))] == [1]
+    (_, (name, reason), last) = contents(path, typed(b"M", b"b"))
+    assert (name, last) == ("b", ("c", b"c"))
+    assert "another volume" in str(reason)
 
 
 def test_a_tar_gz_that_is_cut_off_keeps_what_is_before(path: Path) -> None:

@@ -89,6 +89,19 @@ def test_a_file_without_dicom_has_failed() -> None:
     assert reports[0].notes[0].reason == "no DICOM image in it"
 
 
+def test_what_is_passed_over_is_counted_by_its_kind(caplog: pytest.LogCaptureFixture) -> None:
+    """Empty members may be lost ones, so the log has them apart; nothing is no line."""
+    with caplog.at_level(logging.INFO):
+        run(
+            FakeContents(images("1.1"), ignored=3),
+            FakeContents(images("1.2"), empty=2),
+            FakeContents(images("1.3")),
+        )
+    assert "file 1: passed over: 0 empty, 3 no DICOM" in caplog.text
+    assert "file 2: passed over: 2 empty, 0 no DICOM" in caplog.text
+    assert "file 3: passed over" not in caplog.text
+
+
 def test_a_file_that_can_not_be_opened_does_not_stop_the_others() -> None:
     """The next one goes on."""
     broken = ArchiveError("The archive is cut off.")
@@ -295,6 +308,29 @@ def test_a_file_that_breaks_the_run_before_its_images_are_known_has_a_reason() -
         send.run(iter([Upload("a.zip", None, fetch)]))
     assert notes(send.reports[0]) == [("failed", None)]
     assert send.reports[0].notes[0].reason == "the run ended before it was sent"
+
+
+def test_asking_for_the_images_afterwards_is_progress() -> None:
+    """The check reads each image again, which takes its time where there are thousands."""
+    calls: list[int] = []
+
+    class Reading(FakeServer):
+        def stored(self, items: Sequence[Sendable]) -> frozenset[str] | None:
+            before = len(calls)
+            for item in items:
+                assert b"".join(item.chunks()) == b"data set"
+            assert len(calls) >= before + len(items)
+            return FakeServer.stored(self, items)
+
+    world = World(
+        server=Reading(),
+        examine=lambda _: FakeContents(images("1.1", "1.2")),
+        convert=lambda image, _: image,
+        progress=lambda: calls.append(1),
+    )
+    send = DicomSend(parse_config(SendConfig, {**REQUIRED, "verify": True}), world, 1)
+    (report,) = send.run(iter([Upload("a.zip", None, lambda: Path("a.zip"))]))
+    assert told(report) == (2, 2, "Complete")
 
 
 def test_an_error_among_the_images_leaves_each_its_row() -> None:

@@ -76,6 +76,29 @@ def test_a_key_that_only_reads_leaves_the_report_to_the_platform(
     assert caplog.records[-1].levelno == level
 
 
+def test_a_report_is_attached_where_output_can_not_be_written(tmp_path: Path) -> None:
+    """A file stands where the folder should be, or there is no room for the second file."""
+    (tmp_path / "output").write_bytes(b"")
+    site = Attached()
+    leave_report(site, SESSION, tmp_path / "output", FILES, destination=SESSION)
+    assert site.files == {"e1/r.csv": b"a\n", "e1/r_instances.csv": b"b\n"}
+    (tmp_path / "second" / "r_instances.csv").mkdir(parents=True)
+    site = Attached()
+    leave_report(site, SESSION, tmp_path / "second", FILES, destination=SESSION)
+    assert len(site.files) == 2
+    assert [each.name for each in (tmp_path / "second").iterdir()] == ["r_instances.csv"]
+
+
+@pytest.mark.parametrize("takes", [0, 1])
+def test_a_report_that_can_be_left_nowhere_is_an_error(tmp_path: Path, takes: int) -> None:
+    """Neither the site nor the folder takes all of it."""
+    (tmp_path / "output").write_bytes(b"")
+    with pytest.raises(OSError, match="exists"):
+        leave_report(Attached(takes), SESSION, tmp_path / "output", FILES, destination=SESSION)
+    with pytest.raises(OSError, match="exists"):
+        leave_report(None, None, tmp_path / "output", FILES, destination=None)
+
+
 def test_without_a_site_the_report_is_in_output(tmp_path: Path) -> None:
     """A local run."""
     leave_report(None, None, tmp_path, FILES, destination=None)
@@ -158,6 +181,18 @@ def test_a_key_that_only_reads_leaves_the_record_to_the_platform(tmp_path: Path)
     assert set(entry["info"]) == {"qc", "mine"}
     assert set(entry["info"]["qc"]) == {"other", "dicom-send"}
     assert sorted(entry["tags"]) == ["dicom-send-PASS", "theirs"]
+
+
+def test_a_record_that_can_not_be_left_to_the_platform_is_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The key may only read, and a file stands where output/ should be."""
+    (tmp_path / "output").write_bytes(b"")
+    there = There()
+    there.site.on.add("set_file_info", REFUSED)
+    there.record().write(there.site, tmp_path / "output", succeeds=True)
+    assert "the QC result could not be written" in caplog.text
+    assert "left to the platform" not in caplog.text
 
 
 @pytest.mark.parametrize(("error", "succeeds"), [(REFUSED, False), (DOWN, True)])

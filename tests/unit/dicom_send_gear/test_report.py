@@ -5,9 +5,10 @@ from __future__ import annotations
 import csv
 import datetime as dt
 import io
+import re
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from imaging_gears.dicom_send.report import (
@@ -83,11 +84,41 @@ def test_each_image_that_was_not_sent_has_a_row_with_the_reason() -> None:
     assert one[3:] == ["5", "x/y", "1.2", "refused", "cut, short"]
 
 
-@pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\r"])
+@pytest.mark.parametrize(
+    "start", ["=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20"]
+)
 def test_a_cell_that_a_spreadsheet_would_run_is_quoted(start: str) -> None:
     """By an apostrophe in front."""
     report = FileReport(name=f"{start}HYPERLINK(1)", in_series=1)
     assert f"'{start}HYPERLINK(1)" in files_csv([report]).decode()
+
+
+@pytest.mark.parametrize(
+    ("text", "quoted"),
+    [
+        ("a;=1+cmd|' /C calc'!A0", "a;'=1+cmd|' /C calc'!A0"),
+        ("a\t=1", "a\t'=1"),
+        ("a\n=1", "a\n'=1"),
+        ("a\r\n=1", "a\r\n'=1"),
+        ("a; =1;+2", "a;' =1;'+2"),
+        ("a;\uff1d1", "a;'\uff1d1"),
+        ("\n=1", "'\n'=1"),
+        (" =1", "' =1"),
+        ("a=1;b-2", "a=1;b-2"),
+        ("T1 - axial; 3 mm", "T1 - axial; 3 mm"),
+        ("", ""),
+    ],
+)
+def test_a_formula_inside_a_cell_is_quoted_too(text: str, quoted: str) -> None:
+    """Behind what another country's spreadsheet takes for the end of a cell."""
+    assert cell(text) == quoted
+
+
+@given(st.text())
+def test_no_part_of_a_cell_begins_as_a_formula(text: str) -> None:
+    """However a spreadsheet parts it: by semicolons, tabs or lines."""
+    for part in re.split(r"[;\t\r\n]", str(cell(text))):
+        assert not part.lstrip().startswith(tuple("=+-@\uff1d\uff0b\uff0d\uff20"))
 
 
 @given(st.text(), st.text())
@@ -121,13 +152,33 @@ def test_the_report_of_a_subject_has_its_label() -> None:
     assert report_names(subject, MOMENT)[0].startswith("dicom-send_report-Quixote_2026")
 
 
-@given(st.text(min_size=1, max_size=300))
-def test_any_label_makes_a_name_that_can_be_stored(label: str) -> None:
-    """No slash, no control character, not longer than a file system takes in characters."""
-    place = Place(group="g", containers=((ContainerRef("session", "e"), label),))
-    for name in report_names(place, MOMENT):
-        assert not set(name) & set('/\\*?"<>|%#\x00\n\r\t\x1f\x7f')
-        assert len(name) < 130
+LABELS = st.text(st.characters(), min_size=1, max_size=300)  # lone surrogates, too
+
+
+@given(session=LABELS, acquisition=LABELS, dry=st.booleans())
+@example(session="脳" * 300, acquisition="像" * 300, dry=True)
+@example(session="\ud800" * 300, acquisition="e\u0301" * 300, dry=True)
+@example(session="x\x85y\u2028z\u2029", acquisition="é" * 89 + "ab", dry=True)
+def test_any_two_labels_make_names_that_can_be_stored(
+    session: str, acquisition: str, *, dry: bool
+) -> None:
+    """No slash, no control character, and no more bytes than file systems take, of UTF-8."""
+    refs = ContainerRef("session", "e"), ContainerRef("acquisition", "a")
+    place = Place(group="g", containers=tuple(zip(refs, (session, acquisition), strict=True)))
+    for name in report_names(place, MOMENT, dry=dry):
+        assert not set(name) & set('/\\*?"<>|%#\x00\n\r\t\x1f\x7f\x85\u2028\u2029')
+        assert len(f".{name}.part".encode()) <= 255
+
+
+def test_a_label_is_cut_between_characters() -> None:
+    """At 90 bytes; what would be half a character is left out."""
+    for label, kept in (
+        ("é" * 50, "é" * 45),
+        ("a" + "é" * 50, "a" + "é" * 44),
+        ("脳" * 99, "脳" * 30),
+    ):
+        place = Place(group="g", containers=((ContainerRef("session", "e"), label),))
+        assert report_names(place, MOMENT)[0] == f"dicom-send_report-{kept}_2026-11-20_07:02:05.csv"
 
 
 def test_the_table_in_the_log_names_no_file() -> None:

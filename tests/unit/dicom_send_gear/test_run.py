@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from imaging_gears.errors import ConfigError, TlsFilesError
 from imaging_gears.gear.job import InputFile, Job, parse_config
 from imaging_gears.gear.start import Watchdog
 from imaging_gears.ports import ContainerRef, TlsFiles
+from tests.unit.dicom.builders import packed_zip
 from tests.unit.dicom_send_gear.world import REQUIRED
 
 SESSION = ContainerRef("session", "65f000000000000000000003")
@@ -112,6 +114,22 @@ def test_a_report_that_can_not_be_written_is_told(
         assert ended(tmp_path, job("file")) == 1
     assert "the report could not be written to output/" in caplog.text
     assert "Images in Series" in caplog.text
+
+
+def test_examining_an_archive_is_progress_for_the_watchdog(tmp_path: Path) -> None:
+    """Once a member, before anything is sent."""
+    calls: list[int] = []
+
+    class Counting(Watchdog):
+        def progress(self) -> None:
+            calls.append(1)
+
+    (tmp_path / "a.zip").write_bytes(packed_zip([(str(n), b"text") for n in range(50)]))
+    path = tmp_path / "a.zip"
+    given = job(config={**REQUIRED, "destination": "127.0.0.1"})
+    given = replace(given, files={"file": InputFile(path=path, name="a.zip")})
+    assert Gear(given, tmp_path, Counting(60)).run() == 1
+    assert len(calls) >= 50
 
 
 def test_an_unforeseen_error_is_told_without_its_text(

@@ -89,6 +89,7 @@ class FakeContents:
     instances: Sequence[FakeImage] = ()
     refused: Sequence[FakeRefused] = ()
     ignored: int = 0
+    empty: int = 0
     closed: bool = False
 
     def __enter__(self) -> Self:

@@ -1,0 +1,58 @@
+"""What in an upload is no DICOM: whether it may be passed over, or hides a missing image."""
+
+from __future__ import annotations
+
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING, Final
+
+from imaging_gears.dicom.members import ARCHIVES
+from imaging_gears.dicom.recognition import DICM, PREAMBLE_SIZE, Kind, kind_of
+from imaging_gears.dicom.tar import is_tar_header
+
+if TYPE_CHECKING:
+    from collections.abc import Set as AbstractSet
+
+NESTED: Final = "It is an archive inside the archive, which is not opened."
+
+_SHORTEST: Final = PREAMBLE_SIZE + len(DICM)  # PS3.10 7.1: less is the start of any DICOM, or none
+_SUFFIXES: Final = frozenset({".dcm", ".dicom", ".ima"})
+_NO_IMAGE: Final = "DICOMDIR"  # PS3.10 8.6
+# Documents and programs that are zips, and volumes that are packed: a viewer on a disc brings some.
+_PACKED: Final = frozenset(
+    {".docx", ".epub", ".jar", ".nii", ".odp", ".ods", ".odt", ".pptx", ".xlsx"}
+)
+
+
+def holds_others(prefix: bytes, name: str | None) -> bool:
+    """Return whether a member that begins with `prefix` is an archive that may hold images."""
+    kind = kind_of(prefix)
+    is_archive = kind in ARCHIVES or (kind is Kind.OTHER and is_tar_header(prefix))
+    return is_archive and not {each.lower() for each in _path(name).suffixes} & _PACKED
+
+
+def folder_of(name: str | None) -> str:
+    """Return the folder that a member lies in."""
+    return str(_path(name).parent)
+
+
+def cut_to_nothing(size: int, name: str | None, folders: AbstractSet[str]) -> str | None:
+    """Return why a member that is no DICOM counts as one all the same; None where it does not.
+
+    Args:
+        size: bytes of it. What could show that it is DICOM begins behind the first 128.
+        name: as the archive has it; None for the upload itself, which is seen to be no image.
+        folders: that hold DICOM. There an image needs no suffix; digits behind a dot are none,
+            because files are named by their UIDs.
+    """
+    path = _path(name)
+    bare = not path.suffix or path.suffix[1:].isdigit()
+    beside = bare and not path.name.startswith(".") and folder_of(name) in folders
+    is_named_so = path.suffix.lower() in _SUFFIXES or (beside and path.name != _NO_IMAGE)
+    if name is None or size >= _SHORTEST or not is_named_so:
+        return None
+    what = "shorter than the start of any DICOM" if size else "empty"
+    return f"It is {what}, and named as images are: cut off."
+
+
+def _path(name: str | None) -> PurePosixPath:
+    return PurePosixPath((name or "").replace("\\", "/"))
