@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import re
 import time
 from pathlib import Path
@@ -11,7 +9,7 @@ from pathlib import Path
 import pytest
 from pydicom.data import get_testdata_file
 
-from tests.gear_send.send_helpers import Session, kill, only, slices, zipped
+from tests.gear_send.send_helpers import Session, kill, only, rows, slices, zipped
 
 pytestmark = pytest.mark.slow
 
@@ -20,11 +18,6 @@ NAME = re.compile(
 )
 DRY_NAME = NAME.pattern.replace("visit-of-Zelda_", "visit-of-Zelda_dry-run_")
 HEAD = ["Acquisition ID", "FW Path", "Filename", "Images in Series", "Images Sent", "Status"]
-
-
-def rows(text: str) -> list[list[str]]:
-    """Return the rows of a CSV file."""
-    return list(csv.reader(io.StringIO(text)))
 
 
 def test_a_session_with_an_empty_zip_and_a_broken_member(session: Session) -> None:
