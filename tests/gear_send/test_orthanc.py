@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from pydicom import dcmread
 
+from tests.gear_send.orthanc_run import FORGOTTEN
 from tests.gear_send.real_files import SAMPLES, WATCHED, check_arrived
 from tests.orthanc import found_with_orthanc
 
@@ -45,3 +46,19 @@ def test_every_element_arrives_as_it_was(found: dict[str, Any], folder: Path) ->
     for name in SAMPLES:
         watched |= check_arrived(name, dcmread(folder / "received" / name), WRITTEN_ANEW.get(name))
     assert watched == set(WATCHED)
+
+
+def test_verified_images_are_found(found: dict[str, Any]) -> None:
+    """All of them, by C-FIND at the level IMAGE."""
+    assert f"the server has {len(SAMPLES)} images" in found["real"]["out"]
+    assert found["real"]["instances"] == []
+
+
+def test_an_image_that_orthanc_took_and_did_not_keep_is_missing(found: dict[str, Any]) -> None:
+    """A filter of Orthanc's drops it and says Success; the run fails, and the image has its row."""
+    lost = found["lost"]
+    assert lost["code"] == 1, lost["out"]
+    assert [row[3:] for row in lost["files"]] == [["3", "2", "Incomplete"]]
+    assert [(row[5], row[6]) for row in lost["instances"]] == [(FORGOTTEN, "not found")]
+    assert "file 1: the server has 2 images" in lost["out"]
+    assert "C-FIND does not find 1 of them" in lost["out"]

@@ -19,6 +19,8 @@ from imaging_gears.ports import Sendable, Sent, StoredFile
 MEGABYTE = 1_000_000
 REASONS_LOGGED = 10
 """Different reasons that the log tells for a file; the report has all of them."""
+VERIFY_WAITS = (0.5, 1.5, 3.0)
+"""Seconds between the queries for images that a server took and does not find yet."""
 UNSENT = "the run ended before it was sent"
 # Of the adapter's phrases only a server's comment stands in quotation marks, and it may hold some.
 _COMMENT = re.compile(r':? *".*"', re.DOTALL)
@@ -163,17 +165,16 @@ class DicomSend:
         """Ask the server for the images; one that it has not got was not sent."""
         number = len(self.reports)
         try:
-            stored = self.world.server.stored(arrived)
+            lost = self._not_found(arrived)
         except ImagingError as error:
             log.warning("file %d: not verified: %s", number, discreet(error.message))
             report.notes.append(ImageNote(outcome="not checked", reason=error.message))
             return
-        if stored is None:
+        if lost is None:
             log.warning("file %d: not verified: the server offers no C-FIND", number)
             reason = "the server offers no C-FIND"
             report.notes.append(ImageNote(outcome="not checked", reason=reason))
             return
-        lost = [each for each in arrived if each.sop_instance_uid not in stored]
         log.info("file %d: the server has %d images", number, len(arrived) - len(lost))
         for each in lost:
             report.sent -= 1
@@ -182,6 +183,28 @@ class DicomSend:
             report.notes.append(_note(images[each.number], "not found", reason))
         if lost:
             log.warning("file %d: C-FIND does not find %d of them", number, len(lost))
+
+    def _not_found(self, arrived: Sequence[Sendable]) -> Sequence[Sendable] | None:
+        """Return which images the server has not got; None: it offers no C-FIND.
+
+        Some servers answer C-STORE first and index the image then: what is missing is asked for
+        again, for some seconds.
+
+        Raises:
+            ImagingError: as `ports.DicomServer.stored` does.
+        """
+        missing = arrived
+        for seconds in (0.0, *VERIFY_WAITS):
+            if seconds:
+                self.world.pause(seconds)
+            stored = self.world.server.stored(missing)
+            self.world.progress()
+            if stored is None:
+                return None
+            missing = [each for each in missing if each.sop_instance_uid not in stored]
+            if not missing:
+                break
+        return missing
 
     def _tell_offers(self, images: Mapping[int, Image], report: FileReport) -> None:
         """Count what would be sent, and name what would be refused."""

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from imaging_gears.dicom_send.config import SendConfig
-from imaging_gears.dicom_send.main import DicomSend
+from imaging_gears.dicom_send.main import VERIFY_WAITS, DicomSend
 from imaging_gears.dicom_send.report import FileReport
 from imaging_gears.dicom_send.world import Upload, World
 from imaging_gears.errors import ArchiveError, HeaderError, ServiceError
@@ -216,11 +216,23 @@ def test_verified_images_are_complete() -> None:
     assert told(reports[0]) == (2, 2, "Complete")
 
 
+def test_an_image_that_is_indexed_late_is_waited_for() -> None:
+    """Found at the third query: two waits, and only until then."""
+    waits: list[float] = []
+    server = FakeServer(late={"1.2": 2})
+    reports, _ = run(FakeContents(images("1.1", "1.2")), server=server, waits=waits, verify=True)
+    assert server.requests.count("find") == 3
+    assert waits == list(VERIFY_WAITS[:2])
+    assert told(reports[0]) == (2, 2, "Complete")
+
+
 def test_an_image_that_c_find_does_not_find_was_not_sent() -> None:
-    """It is named, and the row is incomplete."""
-    reports, _ = run(
-        FakeContents(images("1.1", "1.2")), server=FakeServer(forgets={"1.2"}), verify=True
-    )
+    """It is named, and the row is incomplete; the wait for it was of a few seconds."""
+    waits: list[float] = []
+    server = FakeServer(forgets={"1.2"})
+    reports, _ = run(FakeContents(images("1.1", "1.2")), server=server, waits=waits, verify=True)
+    assert waits == list(VERIFY_WAITS)
+    assert sum(waits) <= 10
     assert told(reports[0]) == (2, 1, "Incomplete")
     assert notes(reports[0]) == [("not found", 1)]
 

@@ -122,6 +122,7 @@ class FakeServer:
         accepts_instead: the syntax in which it takes uncompressed images that it refuses else.
         answers: SOP instance UID -> status and reason; all others are taken.
         forgets: SOP instance UIDs that it takes and has not got later.
+        late: SOP instance UID -> how many queries do not find it yet.
         dies_after: images that it takes before it gives up for good.
         breaks_after: images that it takes before an error comes out that nobody foresaw.
     """
@@ -130,6 +131,7 @@ class FakeServer:
     accepts_instead: str | None = None
     answers: dict[str, tuple[int, str]] = field(default_factory=dict)
     forgets: set[str] = field(default_factory=set)
+    late: dict[str, int] = field(default_factory=dict)
     finds: bool | ImagingError = True
     dies_after: int | None = None
     breaks_after: int | None = None
@@ -190,7 +192,9 @@ class FakeServer:
         self.requests.append("find")
         if isinstance(self.finds, ImagingError):
             raise self.finds
-        uids = {item.sop_instance_uid for item in items}
+        asked = self.requests.count("find")
+        uids = {each.sop_instance_uid for each in items}
+        uids = {uid for uid in uids if asked > self.late.get(uid, 0)}
         return frozenset((uids & set(self.archive)) - self.forgets) if self.finds else None
 
 
@@ -219,9 +223,13 @@ class FakeSite:
 def run(
     *files: FakeContents | ImagingError,
     server: FakeServer | None = None,
+    waits: list[float] | None = None,
     **config: object,
 ) -> tuple[list[FileReport], FakeServer]:
-    """Send files with these contents, or of which opening raises this error."""
+    """Send files with these contents, or of which opening raises this error.
+
+    Nothing is waited for: `waits` gets the seconds.
+    """
     server = server or FakeServer()
     contents = dict(enumerate(files, 1))
 
@@ -242,7 +250,13 @@ def run(
 
     send = DicomSend(
         parse_config(SendConfig, {**REQUIRED, **config}),
-        World(server=server, examine=examine, convert=convert, progress=lambda: None),
+        World(
+            server=server,
+            examine=examine,
+            convert=convert,
+            progress=lambda: None,
+            pause=([] if waits is None else waits).append,
+        ),
         len(files),
     )
     every = [stored(number) for number in contents]
