@@ -15,15 +15,22 @@ from typing import Final
 from imaging_gears.adapters.dimse_association import Association, Reply
 from imaging_gears.adapters.dimse_breaker import Breaker
 from imaging_gears.adapters.dimse_contexts import Group, choose, why_not
-from imaging_gears.adapters.dimse_failures import AssociationLostError, AssociationRefusedError
+from imaging_gears.adapters.dimse_failures import (
+    AssociationLostError,
+    AssociationRefusedError,
+    Failure,
+)
 from imaging_gears.adapters.dimse_opening import Limits, Opening
 from imaging_gears.adapters.dimse_status import DUPLICATE_SOP_INSTANCE, category, status_text
-from imaging_gears.errors import ImagingError
+from imaging_gears.errors import ImagingError, OutOfResourcesError
 from imaging_gears.ports import Convert, Outcome, Sendable, Sent
 
 log = logging.getLogger(__name__)
 
 _JOIN_SECONDS: Final = 2.0
+
+_OURS: Final = Failure("")
+"""An association that ended because of an instance here: the server is not at fault."""
 
 Pause = Callable[[float], None]
 
@@ -161,17 +168,17 @@ class Sending:
             try:
                 association = opening.open(list(self.group.contexts))
             except AssociationRefusedError as error:
-                reason, final, rejected = error.reason, error.final, True
+                failure, final, rejected = error.failure, error.final, True
             except AssociationLostError as error:
-                reason, final, rejected = error.reason, False, False
+                failure, final, rejected = error.failure, False, False
             else:
                 return self._admit(worker, association)
             if self._stopping.is_set() or self._others_live(worker):
                 self._drop(rejected=rejected)
                 return None
             if final:
-                self.breaker.give_up(reason)
-            if not self._wait(worker, epoch, reason):
+                self.breaker.give_up(failure)
+            if not self._wait(worker, epoch, failure):
                 return None
             epoch = self.breaker.begin()
 
@@ -193,7 +200,7 @@ class Sending:
 
     def _use(self, worker: Worker, association: Association, epoch: int) -> None:
         """Send over an association until there is nothing left, or it ends."""
-        failure: str | None = None
+        failure: Failure | None = None
         instance = ""
         try:
             while failure is None and (job := self._take()) is not None:
@@ -206,7 +213,7 @@ class Sending:
             association.release()
         with self._lock:
             worker.established = False
-        if failure:
+        if failure is not None and failure is not _OURS:
             self._wait(worker, epoch, failure, instance)
 
     def _take(self) -> Job | None:
@@ -216,12 +223,11 @@ class Sending:
             return self._jobs.popleft()
         return None
 
-    def _send(self, association: Association, job: Job) -> str | None:
+    def _send(self, association: Association, job: Job) -> Failure | None:
         """Send one instance and report it, or put it back.
 
         Returns:
-            None while the association is good. Else it has been ended, for this reason; empty where
-            the server is not at fault.
+            None while the association is good. Else it has been ended because of this.
         """
         pair = (job.item.sop_class_uid, job.item.transfer_syntax_uid)
         chosen = choose(pair, association.accepted)
@@ -241,15 +247,15 @@ class Sending:
         except ImagingError as error:
             association.abort()
             self._report(job, "failed", error.message)
-            return ""
+            return _OURS
         except AssociationLostError as error:
             association.abort()
-            return self._lost(job, error.reason)
+            return self._lost(job, error.failure)
         return self._answered(association, job, reply, other)
 
     def _answered(
         self, association: Association, job: Job, reply: Reply, syntax: str | None
-    ) -> str | None:
+    ) -> Failure | None:
         reason = status_text(reply.status, reply.comment)
         what = category(reply.status)
         if what == "retry":
@@ -258,7 +264,7 @@ class Sending:
             job.reason, job.status = reason, reply.status
             self._put_back(job, again=job.refusals <= len(self.limits.waits))
             # What the server commented is for the report of this instance.
-            return status_text(reply.status)
+            return Failure(status_text(reply.status), OutOfResourcesError)
         self.breaker.succeeded()
         if reply.status == DUPLICATE_SOP_INSTANCE and job.losses:
             # The server had stored it before the association was lost.
@@ -267,11 +273,11 @@ class Sending:
         self._report(job, what, said, status=reply.status, syntax=syntax)
         return None
 
-    def _lost(self, job: Job, reason: str) -> str:
+    def _lost(self, job: Job, failure: Failure) -> Failure:
         job.losses += 1
-        job.reason, job.status = reason, None
+        job.reason, job.status = failure.reason, None
         self._put_back(job, again=job.losses < self.limits.tries)
-        return reason
+        return failure
 
     def _put_back(self, job: Job, *, again: bool) -> None:
         """Put an instance behind all others, which need not have its trouble."""
@@ -281,26 +287,28 @@ class Sending:
         else:
             self._report(job, "failed", job.reason, status=job.status)
 
-    def _wait(self, worker: Worker, epoch: int, reason: str, instance: str | None = None) -> bool:
+    def _wait(
+        self, worker: Worker, epoch: int, failure: Failure, instance: str | None = None
+    ) -> bool:
         """Wait before the next association; return whether there is to be one.
 
         Args:
             worker: whose association it is.
             epoch: in which the one before began.
-            reason: why that failed.
+            failure: of that.
             instance: SOP instance UID of what it was sending, None where it was never opened.
         """
         if self._stopping.is_set():
             return False
-        seconds = self.breaker.failed(epoch, reason, instance)
+        seconds = self.breaker.failed(epoch, failure, instance)
         over = seconds is None or (self.breaker.exhausted and not self._has_untried())
         if over:
             if self._doubted == self.breaker.row and not self._others_live(worker):
-                self.breaker.give_up(reason)
+                self.breaker.give_up(failure)
             self._fail_rest()
             return False
         if seconds and (instance is None or self._jobs):
-            log.warning("The DICOM server failed: %s. Waiting %g s.", reason, seconds)
+            log.warning("The DICOM server failed: %s. Waiting %g s.", failure.reason, seconds)
             if self.pause is None:
                 self._stopping.wait(seconds)
             else:
@@ -323,7 +331,8 @@ class Sending:
                 job = self._jobs.popleft()
             except IndexError:
                 return
-            reason = job.reason or self.breaker.given_up or ""
+            end = self.breaker.given_up
+            reason = job.reason or ("" if end is None else end.reason)
             self._report(job, "failed", reason, status=job.status)
 
     def _report(

@@ -12,7 +12,13 @@ from imaging_gears.adapters.dimse_failures import (
     AssociationRefusedError,
     socket_text,
 )
-from imaging_gears.errors import TlsFilesError
+from imaging_gears.errors import (
+    CertificateError,
+    ImagingError,
+    TlsFilesError,
+    TlsRefusedError,
+    UnreachableError,
+)
 from imaging_gears.ports import TlsFiles, TlsProfile
 
 
@@ -146,20 +152,22 @@ def failure_of(error: OSError, seconds: float) -> AssociationLostError | Associa
     """
     if isinstance(error, ssl.SSLCertVerificationError):
         said = " ".join((error.verify_message or "it can't be verified").split()).rstrip(".")
-        return _refused(f"the server's certificate is not accepted: {said}")
+        return _refused(f"the server's certificate is not accepted: {said}", CertificateError)
     reason = (error.reason or "") if isinstance(error, ssl.SSLError) else ""
     if "ALERT" in reason and any(alert in reason for alert in _CERTIFICATE_ALERTS):
         said = reason.partition("ALERT_")[2].replace("_", " ").lower()
-        return _refused(f"the server refused the client certificate of the input cert ({said})")
+        text = f"the server refused the client certificate of the input cert ({said})"
+        return _refused(text, CertificateError)
     if any(word in reason for word in _NO_TLS):
-        return _refused("the server does not speak TLS on this port")
+        return _refused("the server does not speak TLS on this port", TlsRefusedError)
     if any(word in reason for word in _NOTHING_IN_COMMON):
         return _refused(
             "the server agreed to none of the TLS versions and cipher suites of"
-            " tls_security_profile, or wants another client certificate"
+            " tls_security_profile, or wants another client certificate",
+            TlsRefusedError,
         )
-    return AssociationLostError(socket_text(error, seconds))
+    return AssociationLostError(socket_text(error, seconds), UnreachableError)
 
 
-def _refused(reason: str) -> AssociationRefusedError:
-    return AssociationRefusedError(reason, final=True, certificate=True)
+def _refused(reason: str, kind: type[ImagingError]) -> AssociationRefusedError:
+    return AssociationRefusedError(reason, kind, final=True)

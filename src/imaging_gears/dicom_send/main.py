@@ -54,7 +54,8 @@ class DicomSend:
 
     def not_tried(self, files: Sequence[StoredFile]) -> None:
         """Take down the files that the run did not come to, because the server was given up."""
-        why = self.world.server.given_up or "the run ended before"
+        end = self.world.server.given_up
+        why = "the run ended before" if end is None else end.message
         for stored in files[len(self.reports) :]:
             report = FileReport(name=stored.name, stored=stored)
             report.notes.append(ImageNote(outcome="failed", reason=f"not tried: {why}"))

@@ -153,7 +153,7 @@ def test_a_server_that_gives_up_ends_the_run() -> None:
         FakeContents(images("1.1", "1.2", "1.3")), later, server=FakeServer(dies_after=1)
     )
     assert [told(each) for each in reports] == [(3, 1, "Incomplete"), (0, 0, "Failed")]
-    assert reports[1].notes[0].reason == "not tried: it does not answer"
+    assert reports[1].notes[0].reason == "not tried: The server did not answer usably: timed out."
     assert not later.closed
     assert len(server.requests) == 3
 

@@ -13,7 +13,7 @@ from imaging_gears.dicom_send.config import SendConfig
 from imaging_gears.dicom_send.main import DicomSend
 from imaging_gears.dicom_send.report import FileReport
 from imaging_gears.dicom_send.world import Upload, World
-from imaging_gears.errors import ImagingError
+from imaging_gears.errors import ImagingError, UnreachableError
 from imaging_gears.gear.job import parse_config
 from imaging_gears.ports import (
     ContainerRef,
@@ -137,7 +137,12 @@ class FakeServer:
     breaks_after: int | None = None
     archive: dict[str, bytes] = field(default_factory=dict)
     requests: list[str] = field(default_factory=list)
-    given_up: str | None = None
+    given_up: ImagingError | None = None
+
+    @property
+    def trouble(self) -> ImagingError | None:
+        """There is no other."""
+        return self.given_up
 
     def echo(self) -> None:
         """Count it."""
@@ -160,9 +165,9 @@ class FakeServer:
     def _store(self, item: Sendable, convert: Convert) -> Sent:
         number, converted = item.number, None
         if self.dies_after is not None and len(self.archive) >= self.dies_after:
-            self.given_up = "it does not answer"
+            self.given_up = UnreachableError("The server", "timed out")
         if self.given_up is not None:
-            return Sent(number=number, outcome="failed", reason=self.given_up)
+            return Sent(number=number, outcome="failed", reason=self.given_up.message)
         why = self.refuses.get((item.sop_class_uid, item.transfer_syntax_uid))
         if why is not None and self.accepts_instead is not None:
             converted = self.accepts_instead
