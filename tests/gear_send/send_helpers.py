@@ -58,10 +58,10 @@ def slices(count: int, series: str = "1.2.826.0.1.7.1") -> list[bytes]:
     return made
 
 
-def zipped(*members: bytes) -> bytes:
+def zipped(*members: bytes, method: int = zipfile.ZIP_DEFLATED) -> bytes:
     """Return a zip of `members` in a folder that bears the person's name."""
     packed = io.BytesIO()
-    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+    with zipfile.ZipFile(packed, "w", method) as archive:
         for number, data in enumerate(members):
             archive.writestr(f"Quixote_Zelda/IM{number}", data)
     return packed.getvalue()

@@ -81,13 +81,16 @@ class WholeUpload:
 
     Args:
         path: a regular file. It is opened here, and closed by `close`.
+        thorough: compare every checksum in `WholeMember.bounded`, also where that has to read what
+            `WholeMember.open` reads again.
 
     Raises:
         OSError: there is no such file, or it can't be read.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, thorough: bool = False) -> None:
         self._file = RandomFile(path)
+        self._thorough = thorough
         self._budget = whole_budget()
 
     def __enter__(self) -> Self:
@@ -176,7 +179,7 @@ class WholeUpload:
 
     def _zip_member(self, number: int, entry: Entry) -> WholeMember:
         if entry.method == STORED:
-            stored = StoredMember(self._file, entry)
+            stored = StoredMember(self._file, entry, at_once=self._thorough)
             return WholeMember(
                 number, entry.name, stored.open, lambda: stored.bounded(self._budget)
             )

@@ -113,13 +113,15 @@ class Contents:
         self.upload.close()
 
 
-def examine(path: Path, mark: Mark) -> Contents:
+def examine(path: Path, mark: Mark, *, thorough: bool = False) -> Contents:
     """Walk through everything in the upload at `path`.
 
     Args:
         path: a DICOM, or a zip, tar or tar.gz with DICOM in it at any depth of folders. Archives
             inside of it are not opened, links are not followed.
         mark: the private tag that instances get.
+        thorough: compare all checksums here. Else those of zip members that are not compressed are
+            compared when they are sent, so that nothing is read twice.
 
     Raises:
         OSError: there is no such file, or it can't be read.
@@ -127,7 +129,7 @@ def examine(path: Path, mark: Mark) -> Contents:
         ConfigError: `mark` can't be written.
     """
     check_mark(mark)
-    upload = WholeUpload(path)
+    upload = WholeUpload(path, thorough=thorough)
     try:
         return _examined(upload, mark)
     except BaseException:

@@ -152,7 +152,7 @@ class Gear:
         if config.dry_run:
             with step("C-ECHO"):
                 server.echo()
-        run = DicomSend(config, self._world(server, mark), max(len(self.files), 1))
+        run = DicomSend(config, self._world(config, server, mark), max(len(self.files), 1))
         self.reports = run.reports
         try:
             if FILE in self.job.files:
@@ -163,10 +163,11 @@ class Gear:
         finally:
             run.not_tried(self.files)
 
-    def _world(self, server: DicomServer, mark: Mark) -> World:
+    def _world(self, config: SendConfig, server: DicomServer, mark: Mark) -> World:
         def opened(path: Path) -> AbstractContextManager[Contents]:
             try:
-                return examine(path, mark)
+                # Nothing is sent in a dry run, so what is checked while sending is checked here.
+                return examine(path, mark, thorough=config.dry_run)
             except OSError as error:
                 problem = (error.strerror or type(error).__name__).lower()
                 message = f"The file can't be read here ({problem})."

@@ -249,6 +249,18 @@ def test_a_damaged_stored_member_gives_no_byte(
         assert ["checksum" in refused.reason for refused in contents.refused] == [True][later:]
 
 
+@pytest.mark.parametrize("method", [0, 8])
+def test_a_thorough_look_finds_each_damaged_member(path: Path, method: int) -> None:
+    """One that is not compressed, too, whatever its length; the whole one is left."""
+    whole, crc = dicom(), zlib.crc32(dicom())
+    data = packed_zip([("a", whole), ("b", whole)], method=method)
+    at = data.index(struct.pack("<L", crc), data.index(b"PK\1\2"))
+    path.write_bytes(data[:at] + bytes(4) + data[at + 4 :])
+    with examine(path, MARK, thorough=True) as contents:
+        assert [one.number for one in contents.instances] == [1]
+        assert ["checksum" in one.reason for one in contents.refused] == [True]
+
+
 @pytest.mark.parametrize("later", [0, 32])
 @pytest.mark.parametrize("held", [0, 8])
 def test_a_stored_member_is_sent_whichever_way_it_is_read(

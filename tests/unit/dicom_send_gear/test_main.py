@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection, Generator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,7 @@ from tests.unit.dicom_send_gear.world import (
     JPEG,
     REQUIRED,
     FakeContents,
+    FakeImage,
     FakeRefused,
     FakeServer,
     images,
@@ -60,6 +62,79 @@ def test_an_instance_that_occurs_twice_is_sent_and_counted_once() -> None:
     assert notes(reports[0]) == [("duplicate", 1)]
     assert reports[0].notes[0].reason == "the same SOP instance as image 1 of file 1"
     assert reports[1].notes[0].reason == "the same SOP instance as image 3 of file 1"
+
+
+def copy(number: int, uid: str, **changes: object) -> FakeImage:
+    """Return one image with a number of its own."""
+    return replace(images(uid, **changes)[0], number=number)
+
+
+def test_a_damaged_first_copy_does_not_hide_the_good_one() -> None:
+    """It shows while it is sent; the next copy takes its place, and the file is complete."""
+    broken = HeaderError("The member's checksum is wrong.")
+    reports, server = run(
+        FakeContents(
+            [
+                copy(0, "1.1", broken=broken),
+                copy(1, "1.2"),
+                copy(2, "1.1", broken=broken),
+                copy(3, "1.1"),
+                copy(4, "1.1"),
+            ]
+        ),
+        verify=True,
+    )
+    assert set(server.archive) == {"1.1", "1.2"}
+    assert told(reports[0]) == (2, 2, "Complete")
+    assert reports[0].left_out == 3
+    assert notes(reports[0]) == [("failed", 0), ("failed", 2), ("duplicate", 4)]
+
+
+def test_copies_that_are_all_damaged_fail_once() -> None:
+    """The SOP instance counts once, and has not arrived."""
+    broken = HeaderError("The member's checksum is wrong.")
+    reports, _ = run(FakeContents([copy(0, "1.1", broken=broken), copy(1, "1.1", broken=broken)]))
+    assert told(reports[0]) == (1, 0, "Failed")
+    assert notes(reports[0]) == [("failed", 0), ("failed", 1)]
+
+
+def test_a_copy_in_a_syntax_that_the_server_takes_is_sent() -> None:
+    """The first one is compressed in a way that is refused."""
+    server = FakeServer(refuses={(CT, JPEG): "transfer syntaxes not supported"})
+    first = copy(0, "1.1", transfer_syntax_uid=JPEG)
+    reports, _ = run(FakeContents([first, copy(1, "1.1")]), server=server)
+    assert told(reports[0]) == (1, 1, "Complete")
+
+
+def test_what_the_server_has_refused_is_final_for_its_copies() -> None:
+    """It gave a status for the SOP instance."""
+    server = FakeServer(answers={"1.1": (0xA900, "data set does not match")})
+    reports, _ = run(FakeContents([copy(0, "1.1"), copy(1, "1.1")]), server=server)
+    assert server.requests == ["store"]
+    assert told(reports[0]) == (1, 0, "Failed")
+    assert notes(reports[0]) == [("failed", 0), ("duplicate", 1)]
+
+
+def test_no_copy_is_sent_to_a_server_that_was_given_up() -> None:
+    """One request, and each image has its row."""
+    reports, server = run(
+        FakeContents([copy(0, "1.1"), copy(1, "1.1")]), server=FakeServer(dies_after=0)
+    )
+    assert server.requests == ["store"]
+    assert notes(reports[0]) == [("failed", 0), ("duplicate", 1)]
+
+
+@pytest.mark.parametrize("dry", [False, True])
+def test_a_cut_copy_of_an_image_that_is_whole_elsewhere_costs_nothing(*, dry: bool) -> None:
+    """It has its row; the one without another copy is in the series."""
+    cut = FakeRefused(number=1, reason="cut short", sop_instance_uid="1.1")
+    alone = FakeRefused(number=2, reason="cut short", sop_instance_uid="1.9")
+    reports, _ = run(
+        FakeContents(images("1.1"), [cut]), FakeContents((), [cut, alone]), dry_run=dry
+    )
+    assert [told(each) for each in reports] == [(1, 1, "Complete"), (1, 0, "Failed")]
+    assert notes(reports[0]) == [("refused", 1)]
+    assert notes(reports[1]) == [("refused", 1), ("refused", 2)]
 
 
 def test_a_second_copy_of_a_failed_instance_is_tried() -> None:
