@@ -364,7 +364,7 @@ REFUSED = {
         "ascending order",
     ),
     "an element twice": (dicom(tail=element(0x7FE00010, "OW", b"12")), "ascending order"),
-    "zeros behind the data set": (dicom(tail=bytes(512)), "VR that DICOM does not know"),
+    "zeros behind the data set": (dicom(tail=bytes(512)), "NUL bytes: the file was padded"),
     "an image without pixel data": (meta(EXPLICIT) + body(), "without pixel data"),
     "compressed, says it is not": (
         meta(EXPLICIT) + body() + FRAGMENTS,
@@ -521,6 +521,17 @@ def test_what_follows_a_deflated_data_set_is_not_sent(path: Path) -> None:
     for packed in (data, packed_zip([("a", data)])):
         (whole,) = sent(path, packed)
         assert zlib.decompress(whole, -15) == with_tag(DEFLATED)
+
+
+@pytest.mark.parametrize("syntax", [IMPLICIT, EXPLICIT, BIG])
+@pytest.mark.parametrize("count", [1, 2, 7, 8, 9, 512, 200_000])
+def test_nul_bytes_behind_the_data_set_are_told_as_that(
+    path: Path, syntax: str, count: int
+) -> None:
+    """And not as damage to whatever they are read as."""
+    said = reason(path, dicom(syntax) + bytes(count))
+    assert said.startswith("Behind the last element there are NUL bytes")
+    assert said.count(".") == 1
 
 
 def test_nothing_gives_no_piece() -> None:
