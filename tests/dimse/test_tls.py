@@ -73,11 +73,14 @@ def test_images_arrive_over_tls(tmp_path: Path, pki: Pki, profile: str) -> None:
     )
 
 
-@pytest.mark.parametrize("option", ["+py", "+pz"])
-def test_servers_of_other_profiles_are_understood(tmp_path: Path, pki: Pki, option: str) -> None:
-    """DCMTK's BCP 195, and its extended one, which speaks TLS 1.2 only."""
+@pytest.mark.parametrize("option", ["+px", "+py", "+pz"])
+@pytest.mark.parametrize("profile", sorted(PROFILES))
+def test_servers_of_other_profiles_are_understood(
+    tmp_path: Path, pki: Pki, profile: str, option: str
+) -> None:
+    """DCMTK's BCP 195, non-downgrading, and its extended one, which speaks TLS 1.2 only."""
     with storescp(tmp_path / "in", *tls_options(pki, pki.server), option) as scp:
-        server_at(scp.port, tls=pki.files()).echo()
+        server_at(scp.port, tls=pki.files(profile=profile)).echo()
 
 
 @pytest.mark.parametrize(
