@@ -25,31 +25,31 @@ def damaged(archive: bytes, member: bytes) -> bytes:
 
 
 def test_the_whole_copy_of_an_image_is_sent(session: Session) -> None:
-    """The first one is damaged, which shows when it is to be sent: it has a row, and costs nothing.
+    """The first one is damaged, which shows when it is to be sent.
 
-    What arrives has the pixels of the whole one.
+    What arrives has the pixels of the whole one; the damaged one has its row, and is no success.
     """
     (image,) = slices(1)
     content = zipped(image, image, method=zipfile.ZIP_STORED)
     session.acquisition("T1", damaged(content, image))
     ended = session.run_all()
-    assert ended.code == 0, ended.out
+    assert ended.code == 1, ended.out
     (arrived,) = session.archive.images().values()
     assert arrived.PixelData == pixels(image)
     files, instances = tables(session.reports())
-    assert [row[3:] for row in files] == [["1", "1", "Complete"]]
+    assert [row[3:] for row in files] == [["2", "1", "Incomplete"]]
     assert [(row[3], row[6]) for row in instances] == [("1", "failed")]
     assert "checksum" in instances[0][7]
 
 
-def test_a_cut_copy_costs_as_little(session: Session) -> None:
+def test_a_cut_copy_counts_the_same(session: Session) -> None:
     """Here the walk through the file shows it already."""
     (image,) = slices(1)
     session.acquisition("T1", zipped(image[:-1], image))
     ended = session.run_all()
-    assert ended.code == 0, ended.out
+    assert ended.code == 1, ended.out
     files, instances = tables(session.reports())
-    assert [row[3:] for row in files] == [["1", "1", "Complete"]]
+    assert [row[3:] for row in files] == [["2", "1", "Incomplete"]]
     assert [(row[3], row[6]) for row in instances] == [("1", "refused")]
 
 

@@ -120,10 +120,6 @@ class DicomSend:
         finally:
             for note in (note for each in copies.values() for _, note in each):
                 report.leave_out(note)
-            for each in contents.refused:
-                if each.sop_instance_uid in self.seen:
-                    # Another copy of it is whole.
-                    report.take_back()
 
     def _chosen(
         self, instances: Sequence[Image], report: FileReport
@@ -159,15 +155,13 @@ class DicomSend:
         arrived: list[Image] = []
         while images:
             failed = self._send_each(images, report, gone, reasons, arrived)
-            images = self._copies_of(failed, copies, report)
+            images = self._copies_of(failed, copies)
         _log_reasons(len(self.reports), reasons)
         if self.config.verify and arrived:
             self._verify(arrived, report)
 
-    def _copies_of(
-        self, failed: Sequence[Image], copies: Copies, report: FileReport
-    ) -> dict[int, Image]:
-        """Return further copies of images that could not be sent, to take their places.
+    def _copies_of(self, failed: Sequence[Image], copies: Copies) -> dict[int, Image]:
+        """Return further copies of images that could not be sent, one of each.
 
         One may be whole where the other is damaged, or be in a syntax that the server takes.
         """
@@ -177,7 +171,6 @@ class DicomSend:
                 image, _ = further.pop(0)
                 found[image.number] = image
                 self.seen[image.sop_instance_uid] = (len(self.reports), image.number)
-                report.take_back()
         return found
 
     def _send_each(

@@ -63,7 +63,7 @@ class FileReport:
         in_series: images that were to be sent, the damaged ones included; an image that is left
             out on purpose (a duplicate, one that was sent before) is none of them.
         sent: images that the server has taken, each counted once.
-        left_out: images that were left out on purpose, or because of a better copy.
+        left_out: images that were left out on purpose.
     """
 
     name: str = field(repr=False)
@@ -99,11 +99,6 @@ class FileReport:
         """Take down an image that was to be sent and can't be."""
         self.in_series += 1
         self.notes.append(note)
-
-    def take_back(self) -> None:
-        """Count an image among those left out that was to be sent: another copy takes its place."""
-        self.in_series -= 1
-        self.left_out += 1
 
     def take_down(self, sent: Sent, member: str | None, sop_instance_uid: str) -> None:
         """Take down what became of an image that was tried."""
