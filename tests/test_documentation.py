@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import re
+import ssl
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+from imaging_gears.adapters.dimse_tls import PROFILES
 from imaging_gears.dicom_send.config import SendConfig
 from imaging_gears.errors import ImagingError, subclasses
 from imaging_gears.image_identifier_lookup.config import GearConfig
@@ -93,3 +95,19 @@ def test_the_policy_grants_what_the_gear_asks_of_aws_and_no_more() -> None:
 
 def _listed(value: str | list[str]) -> list[str]:
     return [value] if isinstance(value, str) else value
+
+
+def test_the_cipher_suites_of_each_profile_are_those_of_the_code() -> None:
+    """The page lists what OpenSSL makes of each profile, in its order; and TLS 1.3's own."""
+    text = section("TLS", SEND_PAGE)
+    row = re.compile(r"^\| (BCP 195[a-z -]*) \| B\.\d+ \| (.*) \|$", re.MULTILINE)
+    listed = {name: re.findall(r"`([^`]+)`", suites) for name, suites in row.findall(text)}
+    made: dict[str, list[str]] = {}
+    for name, profile in PROFILES.items():
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.set_ciphers(profile.ciphers)
+        suites = context.get_ciphers()
+        made[name] = [each["name"] for each in suites if each["protocol"] == "TLSv1.2"]
+        newest = [each["name"] for each in suites if each["protocol"] == "TLSv1.3"]
+        assert newest == re.findall(r"`(TLS_\w+)`", text)
+    assert listed == made

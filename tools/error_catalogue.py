@@ -23,8 +23,13 @@ OF_SENDING: tuple[type[ImagingError], ...] = (
     errors.NothingToSendError,
     errors.TlsFilesError,
     errors.CertificateError,
+    errors.TlsRefusedError,
     errors.AssociationRejectedError,
+    errors.CalledAeTitleError,
+    errors.CallingAeTitleError,
     errors.DeliveryError,
+    errors.UnreachableError,
+    errors.OutOfResourcesError,
 )
 """What only dicom-send raises."""
 OF_BOTH: tuple[type[ImagingError], ...] = (
@@ -39,6 +44,8 @@ OF_BOTH: tuple[type[ImagingError], ...] = (
     errors.UnexpectedError,
 )
 """What dicom-send raises, and the lookup too."""
+RAISED_BRANCHES: tuple[type[ImagingError], ...] = (errors.ConfigError, errors.ServiceError)
+"""What is raised though other errors hang on it. All others are leaves of the tree."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,9 +64,9 @@ class Catalogue:
         return "\n".join(rows)
 
     def _rows(self) -> Iterator[tuple[str, str, str, str]]:
-        # In the order of the tree. What is raised are the leaves, and ConfigError itself.
+        # In the order of the tree.
         for error in subclasses(ImagingError):
-            raised = not error.__subclasses__() or error is errors.ConfigError
+            raised = not error.__subclasses__() or error in RAISED_BRANCHES
             if error in self.kinds and raised:
                 yield error.code, self.effects[error.disposition], error.cause, error.remedy
         for kind in self.warnings:

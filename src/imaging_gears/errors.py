@@ -11,7 +11,10 @@
     + NothingToSendError          no DICOM file where the gear was started
     + TlsFilesError               a TLS input is missing, or is none
     + CertificateError            the DICOM server's certificate, or ours, was refused
+    + TlsRefusedError             the DICOM server does not speak TLS, or not as we do
     + AssociationRejectedError    the DICOM server does not want an association with us
+    + CalledAeTitleError          the DICOM server does not know the AE title it was called by
+    + CallingAeTitleError         the DICOM server does not know our AE title
   x InputFileError              - this file can't be used
     + NotDicomError               no DICOM, neither the file nor anything in it
     + ArchiveError                an archive that can't be opened
@@ -25,6 +28,8 @@
     + NaccidConflictError         two NACCIDs for one subject
   x DeliveryError               - not every image arrived at the DICOM server
   x ServiceError                - a service did not answer; safe to run again
+    + UnreachableError            no association with the DICOM server came about
+    + OutOfResourcesError         the DICOM server has no room, or too many associations
   x UnexpectedError             - the gear met what it was not written for
 
 `disposition` says what an error does: ``fail-file`` ends as QC FAIL in a job that succeeds,
@@ -172,8 +177,7 @@ class CertificateError(ConfigError):
     code = "certificate-refused"
     cause = (
         "The DICOM server's certificate is expired, for another host, or not signed by a CA that is"
-        " trusted; or the server refused the gear's own certificate; or they have no TLS version in"
-        " common."
+        " trusted; or the server refused the gear's own certificate."
     )
     remedy = (
         "Give the server's CA as add_cert_file; ask the server's administrator to trust the CA of"
@@ -181,15 +185,45 @@ class CertificateError(ConfigError):
     )
 
 
+class TlsRefusedError(ConfigError):
+    """The DICOM server does not speak TLS, or not as we do."""
+
+    code = "tls-refused"
+    cause = (
+        "The DICOM server does not speak TLS on this port, or shares no TLS version or cipher suite"
+        " with tls_security_profile."
+    )
+    remedy = (
+        "Check port, tls_enabled and tls_security_profile; ask the server's administrator which of"
+        " its ports speaks TLS, and how."
+    )
+
+
 class AssociationRejectedError(ConfigError):
     """The DICOM server does not want an association with us."""
 
     code = "association-rejected"
-    cause = "The DICOM server rejected the association (PS3.8 9.3.4): most often an AE title."
+    cause = "The DICOM server rejected the association (PS3.8 9.3.4), and not for an AE title."
     remedy = (
-        "Check called_ae and calling_ae; ask the server's administrator to let the gear's AE title"
-        " and host in."
+        "Check called_ae and calling_ae all the same; ask the server's administrator to let the"
+        " gear's AE title and host in."
     )
+
+
+class CalledAeTitleError(ConfigError):
+    """The DICOM server does not know the AE title it was called by."""
+
+    code = "called-ae-title-unknown"
+    cause = "The DICOM server rejected the association: called_ae is not its AE title."
+    remedy = "Correct called_ae: ask the server's administrator for its AE title, in exact case."
+
+
+class CallingAeTitleError(ConfigError):
+    """The DICOM server does not know our AE title."""
+
+    code = "calling-ae-title-unknown"
+    cause = "The DICOM server rejected the association: it does not know the title in calling_ae."
+    remedy = "Correct calling_ae, or ask the server's administrator to let this AE title in."
 
 
 class InputFileError(ImagingError):
@@ -334,6 +368,34 @@ class ServiceError(ImagingError):
         super().__init__(f"{service} did not answer usably{doing}: {problem}.")
         self.service = service
         self.problem = problem
+
+
+class UnreachableError(ServiceError):
+    """No association with the DICOM server came about."""
+
+    code = "dicom-server-unreachable"
+    cause = (
+        "No connection to the DICOM server could be made (its name is unknown, nobody listens, a"
+        " firewall), or it ended or left it before it answered the association request."
+    )
+    remedy = (
+        "Check destination, port and tls_enabled; ask the server's administrator whether it runs"
+        " and whether the gear's host may connect. Then run the job again."
+    )
+
+
+class OutOfResourcesError(ServiceError):
+    """The DICOM server has no room, or too many associations."""
+
+    code = "dicom-server-out-of-resources"
+    cause = (
+        "The DICOM server answered that it is out of resources (C-STORE status A7xx), or at the"
+        " limit of its associations, until all of the gear's waits were over."
+    )
+    remedy = (
+        "Ask the server's administrator to make room; then run the job again. That is safe: what"
+        " was sent before is sent once more."
+    )
 
 
 class UnexpectedError(ImagingError):

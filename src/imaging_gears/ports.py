@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
+from imaging_gears.errors import ImagingError
 from imaging_gears.model.participant import Mode, ParticipantKey
 
 ContainerType = Literal["group", "project", "subject", "session", "acquisition", "analysis"]
@@ -322,19 +323,24 @@ class Sent:
 class DicomServer(Protocol):
     """Who needs it: dicom-send.
 
-    A refusal for good is an `AssociationRejectedError` or a `CertificateError`.
+    A refusal for good is a `CertificateError`, a `TlsRefusedError`, or one of the errors of a
+    rejected association (`AssociationRejectedError`, `CalledAeTitleError`, `CallingAeTitleError`).
+    Of those that may pass, an `UnreachableError` and an `OutOfResourcesError` say what it was.
     """
 
     @property
-    def given_up(self) -> str | None:
+    def given_up(self) -> ImagingError | None:
         """Return why nothing is tried any more, None while the server is worth trying."""
+
+    @property
+    def trouble(self) -> ImagingError | None:
+        """Return why it was given up, or that it was out of resources last; None while it works."""
 
     def echo(self) -> None:
         """Verify that the server answers (C-ECHO).
 
         Raises:
-            AssociationRejectedError: it does not want us.
-            CertificateError: one side does not trust the other's certificate.
+            ConfigError: it does not want us.
             ServiceError: it does not answer.
         """
 
@@ -344,8 +350,7 @@ class DicomServer(Protocol):
         An uncompressed pair counts as accepted where another uncompressed syntax is.
 
         Raises:
-            AssociationRejectedError: the server does not want us.
-            CertificateError: one side does not trust the other's certificate.
+            ConfigError: the server does not want us.
             ServiceError: it does not answer.
         """
 
@@ -360,7 +365,6 @@ class DicomServer(Protocol):
         """Return which SOP instance UIDs of `items` the server has; None: it offers no C-FIND.
 
         Raises:
-            AssociationRejectedError: the server does not want us.
-            CertificateError: one side does not trust the other's certificate.
+            ConfigError: the server does not want us.
             ServiceError: it does not answer, or the query failed.
         """

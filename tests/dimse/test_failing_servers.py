@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 from pydicom.dataset import Dataset
 
-from imaging_gears.errors import ServiceError
+from imaging_gears.errors import OutOfResourcesError, ServiceError
 from tests.dimse.items import EXPLICIT, MR, converted, item, stored_data_set
 from tests.dimse.peers import (
     QUICK,
@@ -67,8 +67,9 @@ def test_a_server_that_stays_out_of_resources_ends_the_run_once() -> None:
     assert {each.outcome for each in results.values()} == {"failed"}
     assert tries == len(scp.received) == len(QUICK.waits) + 1
     assert pauses.seconds == list(QUICK.waits)
-    assert f"127.0.0.1:{scp.port}" in (server.given_up or "")
-    assert "status 0xA701, out of resources" in (server.given_up or "")
+    assert isinstance(server.given_up, OutOfResourcesError)
+    assert f"127.0.0.1:{scp.port}" in server.given_up.message
+    assert "status 0xA701, out of resources" in server.given_up.message
 
 
 def test_two_associations_out_of_resources_wait_as_one() -> None:

@@ -2,36 +2,18 @@
 
 from __future__ import annotations
 
-import json
-import shutil
-import subprocess
-import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.dimse.orthanc_run import SYNTAXES
-
-REPOSITORY = Path(__file__).resolve().parents[2]
-IN_A_NETWORK = ("unshare", "-n", "sh", "-c", 'ip link set lo up && exec "$0" "$@"')
+from tests.orthanc import found_with_orthanc
 
 
 @pytest.fixture(scope="module")
 def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """What `orthanc_run` printed."""
-    if shutil.which("Orthanc") is None:
-        pytest.skip("Orthanc is not installed")
-    if subprocess.run([*IN_A_NETWORK, "true"], capture_output=True, check=False).returncode:
-        pytest.skip("no network namespaces here, and Orthanc listens on all addresses")
-    folder = tmp_path_factory.mktemp("orthanc")
-    command = (sys.executable, "-m", "tests.dimse.orthanc_run", str(folder))
-    run = subprocess.run(
-        [*IN_A_NETWORK, *command], cwd=REPOSITORY, capture_output=True, check=False, timeout=60
-    )
-    assert run.returncode == 0, run.stderr.decode()
-    result: dict[str, Any] = json.loads(run.stdout)
-    return result
+    return found_with_orthanc("tests.dimse.orthanc_run", tmp_path_factory.mktemp("orthanc"))
 
 
 @pytest.mark.parametrize("how", ["plain", "tls"])

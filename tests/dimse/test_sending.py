@@ -142,7 +142,8 @@ def test_a_rejected_association_ends_the_run(tmp_path: Path) -> None:
             server.echo()
     assert outcomes(results) == {"failed"}
     assert all("rejected the association" in each.reason for each in results.values())
-    assert f"127.0.0.1:{scp.port}" in (server.given_up or "")
+    assert isinstance(server.given_up, AssociationRejectedError)
+    assert f"127.0.0.1:{scp.port}" in server.given_up.message
     assert outcomes(send(server, [item(9)])) == {"failed"}
 
 

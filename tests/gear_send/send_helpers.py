@@ -6,6 +6,7 @@ printed any of them.
 
 from __future__ import annotations
 
+import csv
 import io
 import json
 import os
@@ -57,10 +58,10 @@ def slices(count: int, series: str = "1.2.826.0.1.7.1") -> list[bytes]:
     return made
 
 
-def zipped(*members: bytes) -> bytes:
+def zipped(*members: bytes, method: int = zipfile.ZIP_DEFLATED) -> bytes:
     """Return a zip of `members` in a folder that bears the person's name."""
     packed = io.BytesIO()
-    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+    with zipfile.ZipFile(packed, "w", method) as archive:
         for number, data in enumerate(members):
             archive.writestr(f"Quixote_Zelda/IM{number}", data)
     return packed.getvalue()
@@ -256,6 +257,17 @@ def only(reports: Mapping[str, str], ending: str) -> str:
     """Return the one report whose name ends like that."""
     (text,) = (text for name, text in reports.items() if name.endswith(ending))
     return text
+
+
+def rows(text: str) -> list[list[str]]:
+    """Return the rows of a CSV file."""
+    return list(csv.reader(io.StringIO(text)))
+
+
+def tables(reports: Mapping[str, str]) -> tuple[list[list[str]], list[list[str]]]:
+    """Return the rows of the two reports, that of the files and that of the images."""
+    (name,) = (name for name in reports if not name.endswith("_instances.csv"))
+    return rows(reports[name])[1:], rows(only(reports, "_instances.csv"))[1:]
 
 
 def on_file(session: Session, file_id: str, **config: object) -> Path:

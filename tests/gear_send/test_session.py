@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import re
 import time
 from pathlib import Path
@@ -11,7 +9,7 @@ from pathlib import Path
 import pytest
 from pydicom.data import get_testdata_file
 
-from tests.gear_send.send_helpers import Session, kill, only, slices, zipped
+from tests.gear_send.send_helpers import Session, kill, only, rows, slices, zipped
 
 pytestmark = pytest.mark.slow
 
@@ -20,11 +18,6 @@ NAME = re.compile(
 )
 DRY_NAME = NAME.pattern.replace("visit-of-Zelda_", "visit-of-Zelda_dry-run_")
 HEAD = ["Acquisition ID", "FW Path", "Filename", "Images in Series", "Images Sent", "Status"]
-
-
-def rows(text: str) -> list[list[str]]:
-    """Return the rows of a CSV file."""
-    return list(csv.reader(io.StringIO(text)))
 
 
 def test_a_session_with_an_empty_zip_and_a_broken_member(session: Session) -> None:
@@ -150,6 +143,8 @@ def test_a_server_that_is_not_there_ends_the_run(session: Session) -> None:
     ended = session.run_all()
     assert ended.code == 1
     assert f"127.0.0.1:{session.archive.port}" in ended.out
+    assert "dicom-server-unreachable: " in ended.out
+    assert "FAILED (dicom-server-unreachable): 0 of 2 images" in ended.out.splitlines()[-1]
     table = rows(only(session.reports(), next(n for n in session.reports() if "inst" not in n)))
     assert [row[5] for row in table[1:]] == ["Failed", "Failed"]
 

@@ -10,7 +10,11 @@ from imaging_gears.adapters import dimse_commands as commands
 from imaging_gears.adapters.dimse_association import Association
 from imaging_gears.adapters.dimse_breaker import Breaker
 from imaging_gears.adapters.dimse_contexts import choose, groups, why_not
-from imaging_gears.adapters.dimse_failures import AssociationLostError, AssociationRefusedError
+from imaging_gears.adapters.dimse_failures import (
+    AssociationLostError,
+    AssociationRefusedError,
+    Failure,
+)
 from imaging_gears.adapters.dimse_opening import Limits, Opening, check_pynetdicom
 from imaging_gears.adapters.dimse_sending import Pause, Sending
 from imaging_gears.adapters.dimse_series import series_of
@@ -19,16 +23,24 @@ from imaging_gears.adapters.dimse_tls import ClientTls
 from imaging_gears.dicom.transfer_syntax import IMPLICIT_UID
 from imaging_gears.dicom.uid import is_uid
 from imaging_gears.errors import (
-    AssociationRejectedError,
-    CertificateError,
+    CalledAeTitleError,
+    CallingAeTitleError,
     ImagingError,
+    OutOfResourcesError,
     ServiceError,
+    TlsRefusedError,
 )
 from imaging_gears.ports import Convert, Peer, Sendable, Sent, SyntaxPair, TlsFiles
 
 _VERIFICATION: Final = ("1.2.840.10008.1.1", IMPLICIT_UID)
 _STUDY_ROOT_FIND: Final = ("1.2.840.10008.5.1.4.1.2.2.1", IMPLICIT_UID)
 _SOP_INSTANCE_UID: Final = (0x0008, 0x0018)
+_LOCATIONS: Final[Mapping[type[ImagingError], str]] = {
+    CalledAeTitleError: "called_ae",
+    CallingAeTitleError: "calling_ae",
+    TlsRefusedError: "tls_enabled",
+}
+_SENDING: Final = "sending to it"
 _NO_UID: Final = "its SOP class, SOP instance or transfer syntax UID is no UID"
 
 
@@ -69,17 +81,27 @@ class DimseServer:
         return f"DICOM server {self._peer.host}:{self._peer.port}"
 
     @property
-    def given_up(self) -> str | None:
-        """Return why nothing is tried any more, as a sentence; None while the server may work."""
-        reason = self._breaker.given_up
-        return None if reason is None else f"The {self.name} was given up: {reason}."
+    def given_up(self) -> ImagingError | None:
+        """Return why nothing is tried any more, None while the server may work."""
+        failure = self._breaker.given_up
+        return None if failure is None else self._error(failure, _SENDING)
+
+    @property
+    def trouble(self) -> ImagingError | None:
+        """Return why it was given up, or that it was out of resources last; None while it works.
+
+        One or two images do not prove that a server is full: it is not given up for them.
+        """
+        last = self._breaker.last
+        if self._breaker.given_up is not None or last is None:
+            return self.given_up
+        return self._error(last, _SENDING) if last.kind is OutOfResourcesError else None
 
     def echo(self) -> None:
         """Verify that the server answers (C-ECHO, PS3.4 annex A).
 
         Raises:
-            AssociationRejectedError: it does not want us.
-            CertificateError: one side does not trust the other's certificate.
+            ConfigError: it does not want us; of which kind says why.
             ServiceError: it does not answer.
         """
         with self._association([_VERIFICATION], "verifying it") as association:
@@ -94,8 +116,7 @@ class DimseServer:
         """Return for each pair None if such instances would be accepted, else why not.
 
         Raises:
-            AssociationRejectedError: the server does not want us.
-            CertificateError: one side does not trust the other's certificate.
+            ConfigError: the server does not want us; of which kind says why.
             ServiceError: it does not answer.
         """
         found: dict[SyntaxPair, str | None] = {
@@ -119,8 +140,8 @@ class DimseServer:
                 yield Sent(number=item.number, outcome="failed", reason=_NO_UID)
         for group in groups(map(_pair, legal)):
             members = [item for item in legal if _pair(item) in group.pairs]
-            if self._breaker.given_up is not None:
-                yield from self._not_tried(members)
+            if (end := self._breaker.given_up) is not None:
+                yield from _not_tried(members, end)
                 continue
             sending = Sending(
                 group=group,
@@ -141,8 +162,7 @@ class DimseServer:
         without a study or series UID nothing can be asked: it counts as not stored.
 
         Raises:
-            AssociationRejectedError: the server does not want us.
-            CertificateError: one side does not trust the other's certificate.
+            ConfigError: the server does not want us; of which kind says why.
             ServiceError: it does not answer, or the query failed.
         """
         asked = {item.sop_instance_uid for item in items}
@@ -174,10 +194,6 @@ class DimseServer:
     def _use_fewer(self) -> None:
         self._associations = max(1, self._associations - 1)
 
-    def _not_tried(self, items: Sequence[Sendable]) -> Iterator[Sent]:
-        reason = self._breaker.given_up or ""
-        return (Sent(number=item.number, outcome="failed", reason=reason) for item in items)
-
     @contextmanager
     def _association(self, contexts: Sequence[SyntaxPair], doing: str) -> Iterator[Association]:
         """Open an association for the block; its failures become errors of the project."""
@@ -189,16 +205,19 @@ class DimseServer:
                 association.abort()
                 raise
             association.release()
-        except AssociationRefusedError as error:
-            raise self._refusal(error, doing) from error
-        except AssociationLostError as error:
-            raise ServiceError(self.name, error.reason, while_=doing) from error
+        except (AssociationRefusedError, AssociationLostError) as error:
+            raise self._error(error.failure, doing) from error
 
-    def _refusal(self, error: AssociationRefusedError, doing: str) -> ImagingError:
-        if not error.final:
-            return ServiceError(self.name, error.reason, while_=doing)
-        kind = CertificateError if error.certificate else AssociationRejectedError
-        return kind(f"The {self.name} can't be used: {error.reason}.", location="destination")
+    def _error(self, failure: Failure, doing: str) -> ImagingError:
+        kind = failure.kind
+        if issubclass(kind, ServiceError):
+            return kind(self.name, failure.reason, while_=doing)
+        message = f"The {self.name} can't be used: {failure.reason}."
+        return kind(message, location=_LOCATIONS.get(kind, "destination"))
+
+
+def _not_tried(items: Sequence[Sendable], end: Failure) -> Iterator[Sent]:
+    return (Sent(number=item.number, outcome="failed", reason=end.reason) for item in items)
 
 
 def _pair(item: Sendable) -> SyntaxPair:

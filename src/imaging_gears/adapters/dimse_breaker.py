@@ -5,6 +5,8 @@ from __future__ import annotations
 import threading
 from typing import Final
 
+from imaging_gears.adapters.dimse_failures import Failure
+
 _INSTANCES: Final = 3
 
 
@@ -33,7 +35,8 @@ class Breaker:
         self._row = 0
         self._failed: set[str] = set()
         self._suspects: set[str] = set()
-        self._given_up: str | None = None
+        self._last: Failure | None = None
+        self._given_up: Failure | None = None
 
     @property
     def epoch(self) -> int:
@@ -61,7 +64,12 @@ class Breaker:
         return self._failures > len(self._waits)
 
     @property
-    def given_up(self) -> str | None:
+    def last(self) -> Failure | None:
+        """Return the last failure, None where the server has worked since."""
+        return self._last
+
+    @property
+    def given_up(self) -> Failure | None:
         """Return why nothing is tried any more, None while it is."""
         return self._given_up
 
@@ -71,28 +79,30 @@ class Breaker:
             return  # For each image, so without the lock.
         with self._lock:
             self._failures = 0
+            self._last = None
             self._waiting = False
             self._row += 1
             self._suspects |= self._failed
             self._failed.clear()
 
-    def failed(self, epoch: int, reason: str, instance: str | None = None) -> float | None:
+    def failed(self, epoch: int, failure: Failure, instance: str | None = None) -> float | None:
         """Note a failure of what began in `epoch`; return the seconds to wait, None at the end.
 
         Args:
             epoch: of the association.
-            reason: a phrase for the log.
+            failure: which one.
             instance: SOP instance UID of what was being sent, None where nothing was.
         """
         with self._lock:
             if epoch == self._epoch:
                 self._epoch += 1
                 self._failures += 1
+                self._last = failure
                 self._waiting = not self.exhausted
             if instance is not None and instance not in self._suspects:
                 self._failed.add(instance)
             if self.exhausted and (instance is None or len(self._failed) >= _INSTANCES):
-                self._given_up = self._given_up or reason
+                self._given_up = self._given_up or failure
             if self._given_up is not None:
                 return None
             if self.exhausted or not self._failures:
@@ -105,7 +115,7 @@ class Breaker:
             if epoch == self._epoch - 1:
                 self._waiting = False
 
-    def give_up(self, reason: str) -> None:
+    def give_up(self, failure: Failure) -> None:
         """Note that there is no use in trying."""
         with self._lock:
-            self._given_up = self._given_up or reason
+            self._given_up = self._given_up or failure

@@ -3,6 +3,22 @@
 from __future__ import annotations
 
 import ssl
+from dataclasses import dataclass
+
+from imaging_gears.errors import ImagingError, ServiceError
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why an association came to nothing.
+
+    Args:
+        reason: a phrase without the server's name.
+        kind: what it is as an error of the project.
+    """
+
+    reason: str
+    kind: type[ImagingError] = ServiceError
 
 
 class AssociationLostError(Exception):
@@ -10,11 +26,13 @@ class AssociationLostError(Exception):
 
     Args:
         reason: a phrase without the server's name.
+        kind: what it is as an error of the project.
     """
 
-    def __init__(self, reason: str) -> None:
+    def __init__(self, reason: str, kind: type[ImagingError] = ServiceError) -> None:
         super().__init__(reason)
         self.reason = reason
+        self.failure = Failure(reason, kind)
 
 
 class AssociationRefusedError(Exception):
@@ -22,15 +40,15 @@ class AssociationRefusedError(Exception):
 
     Args:
         reason: a phrase without the server's name.
+        kind: what it is as an error of the project.
         final: whether it will say the same the next time.
-        certificate: whether it is about a certificate, its or ours, or about TLS.
     """
 
-    def __init__(self, reason: str, *, final: bool, certificate: bool = False) -> None:
+    def __init__(self, reason: str, kind: type[ImagingError], *, final: bool) -> None:
         super().__init__(reason)
         self.reason = reason
+        self.failure = Failure(reason, kind)
         self.final = final
-        self.certificate = certificate
 
 
 def socket_text(error: OSError, seconds: float) -> str:

@@ -27,11 +27,12 @@ from imaging_gears.adapters.dimse_status import (
     abort_text,
     context_refusal,
     is_permanent,
+    rejection_kind,
     rejection_text,
 )
 from imaging_gears.adapters.dimse_tls import ClientTls, failure_of
 from imaging_gears.adapters.dimse_wire import Wire
-from imaging_gears.errors import UnexpectedError
+from imaging_gears.errors import ImagingError, TlsRefusedError, UnexpectedError, UnreachableError
 from imaging_gears.ports import Peer, SyntaxPair
 
 if TYPE_CHECKING:
@@ -181,9 +182,9 @@ class Opening:
                 evt_handlers=[(evt.EVT_PDU_RECV, self._heard)],
             )
         except socket.gaierror as error:
-            raise AssociationLostError("its name can't be resolved") from error
+            raise AssociationLostError("its name can't be resolved", UnreachableError) from error
         except OSError as error:
-            raise AssociationLostError("no connection can be made from here") from error
+            raise AssociationLostError(_NO_WAY, UnreachableError) from error
 
     def _forget(self, negotiation: Negotiation) -> None:
         """End what is left; pynetdicom leaves a socket open that was never connected."""
@@ -206,20 +207,21 @@ class Opening:
         answer = self._answer
         if isinstance(answer, A_ASSOCIATE_RJ):
             codes = (answer.result or 0, answer.source or 0, answer.reason_diagnostic or 0)
-            return AssociationRefusedError(rejection_text(*codes), final=is_permanent(codes[0]))
-        if answer is not None:
-            return AssociationLostError(
-                abort_text(answer.source or 0, answer.reason_diagnostic or 0)
+            return AssociationRefusedError(
+                rejection_text(*codes), rejection_kind(*codes), final=is_permanent(codes[0])
             )
+        if answer is not None:
+            text = abort_text(answer.source or 0, answer.reason_diagnostic or 0)
+            return AssociationLostError(text, UnreachableError)
         sock = self._dialler.sock
         if sock is None:
-            return AssociationLostError("no connection can be made from here")
+            return AssociationLostError(_NO_WAY, UnreachableError)
         if sock.failure is None:
             what = f"it gave no answer to the association request in {self._limits.answer:g} s"
             return (
                 _hinted("the server closed the connection", sock)
                 if sock.ended
-                else AssociationLostError(what)
+                else AssociationLostError(what, UnreachableError)
             )
         seconds = self._limits.answer if sock.connected else self._limits.connect
         failure = failure_of(sock.failure, seconds)
@@ -228,11 +230,13 @@ class Opening:
         return failure
 
 
+_NO_WAY: Final = "no connection can be made from here"
 _CUT: Final = (ConnectionResetError, BrokenPipeError, ssl.SSLEOFError)
 
 
 def _hinted(reason: str, sock: RememberingSocket) -> AssociationLostError:
     """Return the end of a connection that was cut without a word, with what is behind it most."""
+    kind: type[ImagingError] = UnreachableError
     if not isinstance(sock, TlsSocket):
         hint = "it may expect TLS"
     elif sock.connected:
@@ -240,8 +244,8 @@ def _hinted(reason: str, sock: RememberingSocket) -> AssociationLostError:
         # and some servers just close then.
         hint = "it may have refused the client certificate of the input cert"
     else:
-        hint = "it may not speak TLS"
-    return AssociationLostError(f"{reason} before it answered; {hint}")
+        hint, kind = "it may not speak TLS", TlsRefusedError
+    return AssociationLostError(f"{reason} before it answered; {hint}", kind)
 
 
 def _end_threads(negotiation: Negotiation) -> None:

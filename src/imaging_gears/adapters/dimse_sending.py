@@ -15,15 +15,23 @@ from typing import Final
 from imaging_gears.adapters.dimse_association import Association, Reply
 from imaging_gears.adapters.dimse_breaker import Breaker
 from imaging_gears.adapters.dimse_contexts import Group, choose, why_not
-from imaging_gears.adapters.dimse_failures import AssociationLostError, AssociationRefusedError
+from imaging_gears.adapters.dimse_failures import (
+    AssociationLostError,
+    AssociationRefusedError,
+    Failure,
+)
 from imaging_gears.adapters.dimse_opening import Limits, Opening
 from imaging_gears.adapters.dimse_status import DUPLICATE_SOP_INSTANCE, category, status_text
-from imaging_gears.errors import ImagingError
+from imaging_gears.errors import ImagingError, OutOfResourcesError
 from imaging_gears.ports import Convert, Outcome, Sendable, Sent
 
 log = logging.getLogger(__name__)
 
 _JOIN_SECONDS: Final = 2.0
+
+_NO_WAIT: Final = Failure("")
+"""An association that ended because of an instance here, or after it had carried others: the next
+one need not wait."""
 
 Pause = Callable[[float], None]
 
@@ -165,17 +173,17 @@ class Sending:
             try:
                 association = opening.open(list(self.group.contexts))
             except AssociationRefusedError as error:
-                reason, final, rejected = error.reason, error.final, True
+                failure, final, rejected = error.failure, error.final, True
             except AssociationLostError as error:
-                reason, final, rejected = error.reason, False, False
+                failure, final, rejected = error.failure, False, False
             else:
                 return self._admit(worker, association)
             if self._stopping.is_set() or self._others_live(worker):
                 self._drop(rejected=rejected)
                 return None
             if final:
-                self.breaker.give_up(reason)
-            if not self._wait(worker, epoch, reason):
+                self.breaker.give_up(failure)
+            if not self._wait(worker, epoch, failure):
                 return None
             epoch = self.breaker.begin()
 
@@ -197,7 +205,7 @@ class Sending:
 
     def _use(self, worker: Worker, association: Association, epoch: int) -> None:
         """Send over an association until there is nothing left, or it ends."""
-        failure: str | None = None
+        failure: Failure | None = None
         instance = ""
         worker.worked = False
         try:
@@ -211,7 +219,7 @@ class Sending:
             association.release()
         with self._lock:
             worker.established = False
-        if failure:
+        if failure is not None and failure is not _NO_WAIT:
             self._wait(worker, epoch, failure, instance)
 
     def _take(self) -> Job | None:
@@ -221,12 +229,11 @@ class Sending:
             return self._jobs.popleft()
         return None
 
-    def _send(self, worker: Worker, association: Association, job: Job) -> str | None:
+    def _send(self, worker: Worker, association: Association, job: Job) -> Failure | None:
         """Send one instance and report it, or put it back.
 
         Returns:
-            None while the association is good. Else it has been ended, for this reason; empty where
-            the server is not at fault.
+            None while the association is good. Else it has been ended because of this.
         """
         pair = (job.item.sop_class_uid, job.item.transfer_syntax_uid)
         chosen = choose(pair, association.accepted)
@@ -246,15 +253,15 @@ class Sending:
         except ImagingError as error:
             association.abort()
             self._report(job, "failed", error.message)
-            return ""
+            return _NO_WAIT
         except AssociationLostError as error:
             association.abort()
-            return self._lost(worker, job, error.reason)
+            return self._lost(worker, job, error.failure)
         return self._answered(worker, association, job, reply, other)
 
     def _answered(
         self, worker: Worker, association: Association, job: Job, reply: Reply, syntax: str | None
-    ) -> str | None:
+    ) -> Failure | None:
         reason = status_text(reply.status, reply.comment)
         what = category(reply.status)
         if what == "retry":
@@ -263,7 +270,7 @@ class Sending:
             job.reason, job.status = reason, reply.status
             self._put_back(job, again=job.refusals <= len(self.limits.waits))
             # What the server commented is for the report of this instance.
-            return status_text(reply.status)
+            return Failure(status_text(reply.status), OutOfResourcesError)
         worker.worked = True
         self.breaker.succeeded()
         if reply.status == DUPLICATE_SOP_INSTANCE and job.doubtful:
@@ -273,17 +280,17 @@ class Sending:
         self._report(job, what, said, status=reply.status, syntax=syntax)
         return None
 
-    def _lost(self, worker: Worker, job: Job, reason: str) -> str:
-        """Put an instance back, or report it; return the reason to wait for, empty for none.
+    def _lost(self, worker: Worker, job: Job, failure: Failure) -> Failure:
+        """Put an instance back, or report it; return what to wait for.
 
         An association that has moved something shows that neither this instance nor the server
         need be at fault: some servers take so many images over one, and end it.
         """
         job.doubtful = True
         job.losses += not worker.worked
-        job.reason, job.status = reason, None
+        job.reason, job.status = failure.reason, None
         self._put_back(job, again=job.losses < self.limits.tries)
-        return "" if worker.worked else reason
+        return _NO_WAIT if worker.worked else failure
 
     def _put_back(self, job: Job, *, again: bool) -> None:
         """Put an instance behind all others, which need not have its trouble."""
@@ -293,26 +300,28 @@ class Sending:
         else:
             self._report(job, "failed", job.reason, status=job.status)
 
-    def _wait(self, worker: Worker, epoch: int, reason: str, instance: str | None = None) -> bool:
+    def _wait(
+        self, worker: Worker, epoch: int, failure: Failure, instance: str | None = None
+    ) -> bool:
         """Wait before the next association; return whether there is to be one.
 
         Args:
             worker: whose association it is.
             epoch: in which the one before began.
-            reason: why that failed.
+            failure: of that.
             instance: SOP instance UID of what it was sending, None where it was never opened.
         """
         if self._stopping.is_set():
             return False
-        seconds = self.breaker.failed(epoch, reason, instance)
+        seconds = self.breaker.failed(epoch, failure, instance)
         over = seconds is None or (self.breaker.exhausted and not self._has_untried())
         if over:
             if self._doubted == self.breaker.row and not self._others_live(worker):
-                self.breaker.give_up(reason)
+                self.breaker.give_up(failure)
             self._fail_rest()
             return False
         if seconds and (instance is None or self._jobs):
-            log.warning("The DICOM server failed: %s. Waiting %g s.", reason, seconds)
+            log.warning("The DICOM server failed: %s. Waiting %g s.", failure.reason, seconds)
             if self.pause is None:
                 self._stopping.wait(seconds)
             else:
@@ -335,7 +344,8 @@ class Sending:
                 job = self._jobs.popleft()
             except IndexError:
                 return
-            reason = job.reason or self.breaker.given_up or ""
+            end = self.breaker.given_up
+            reason = job.reason or ("" if end is None else end.reason)
             self._report(job, "failed", reason, status=job.status)
 
     def _report(

@@ -4,6 +4,14 @@ from __future__ import annotations
 
 from typing import Final, Literal
 
+from imaging_gears.errors import (
+    AssociationRejectedError,
+    CalledAeTitleError,
+    CallingAeTitleError,
+    ImagingError,
+    OutOfResourcesError,
+    ServiceError,
+)
 from imaging_gears.ports import Outcome
 
 Category = Outcome | Literal["retry"]
@@ -66,6 +74,12 @@ _REJECTIONS: Final = {
     (3, 1): "temporary congestion",
     (3, 2): "local limit exceeded",
 }
+_REJECTION_KINDS: Final[dict[tuple[int, int], type[ImagingError]]] = {
+    (1, 3): CallingAeTitleError,
+    (1, 7): CalledAeTitleError,
+    (3, 1): OutOfResourcesError,
+    (3, 2): OutOfResourcesError,
+}
 _ABORT_REASONS: Final = {
     0: "reason not specified",
     1: "unrecognized PDU",
@@ -117,6 +131,12 @@ def rejection_text(result: int, source: int, reason: int) -> str:
     how = "permanently" if is_permanent(result) else "for the moment"
     why = _REJECTIONS.get((source, reason), f"source {source}, reason {reason}")
     return f"the server rejected the association {how}: {why}"
+
+
+def rejection_kind(result: int, source: int, reason: int) -> type[ImagingError]:
+    """Return what a rejection is as an error (PS3.8 table 9-21)."""
+    other = AssociationRejectedError if is_permanent(result) else ServiceError
+    return _REJECTION_KINDS.get((source, reason), other)
 
 
 def abort_text(source: int, reason: int) -> str:

@@ -13,7 +13,13 @@ from imaging_gears.adapters.dimse_failures import (
     AssociationRefusedError,
     socket_text,
 )
-from imaging_gears.errors import TlsFilesError
+from imaging_gears.errors import (
+    CertificateError,
+    ImagingError,
+    TlsFilesError,
+    TlsRefusedError,
+    UnreachableError,
+)
 from imaging_gears.ports import TlsFiles, TlsProfile
 
 
@@ -27,15 +33,19 @@ class Profile(NamedTuple):
     ciphers: str
 
 
-# All begin at TLS 1.2: RFC 8996 forbids what is older, and OpenSSL 3 no longer speaks it.
+# All begin at TLS 1.2: RFC 8996 forbids what is older, and OpenSSL 3 no longer speaks it. All go up
+# to TLS 1.3, whose suites (three, one of them with keys of 128 bits) Python 3.11 can't choose from.
+# docs/dicom-send.md lists what each of these comes to; a test holds the two together.
 PROFILES: Final[Mapping[TlsProfile, Profile]] = {
-    # PS3.15 B.9, with the suites of RFC 9325 4.2 first and its 4.2.1 general ones behind, for old
-    # servers: forward secrecy where the server can, no RC4, 3DES, NULL or anonymous suites.
-    "BCP 195": Profile("ECDHE+AESGCM:ECDHE+CHACHA20:DHE+AESGCM:AESGCM:!aNULL:!eNULL:!PSK"),
-    # PS3.15 B.10: nothing but what BCP 195 recommends may be agreed on.
-    "BCP 195 non-downgrading": Profile("ECDHE+AESGCM:ECDHE+CHACHA20:DHE+AESGCM:!aNULL:!PSK"),
-    # PS3.15 B.11: forward secrecy by elliptic curves, and keys of 256 bits.
-    "BCP 195 modified": Profile("ECDHE+AES256+AESGCM:ECDHE+CHACHA20:!aNULL:!PSK"),
+    # PS3.15 B.9. Last come two suites without forward secrecy, for old servers: BCP 195 advises
+    # against them (SHOULD NOT, RFC 9325 4.1) and does not forbid them.
+    "BCP 195": Profile("ECDHE+AESGCM:ECDHE+CHACHA20:DHE+AESGCM:AESGCM:!aNULL:!eNULL:!PSK:!aDSS"),
+    # PS3.15 B.10: the suites of RFC 7525 4.2, and those with ECDSA or ChaCha20 beside them; no way
+    # down to one without forward secrecy.
+    "BCP 195 non-downgrading": Profile("ECDHE+AESGCM:ECDHE+CHACHA20:DHE+AESGCM:!aNULL:!PSK:!aDSS"),
+    # PS3.15 B.11, and stricter than others read it: forward secrecy by elliptic curves, and keys of
+    # 256 bits.
+    "BCP 195 modified": Profile("ECDHE+AES256+AESGCM:ECDHE+CHACHA20:!aNULL:!PSK:!aDSS"),
 }
 
 # Alerts by which a server says that it does not like our certificate (RFC 8446 6.2).
@@ -167,20 +177,22 @@ def failure_of(error: OSError, seconds: float) -> AssociationLostError | Associa
     """
     if isinstance(error, ssl.SSLCertVerificationError):
         said = " ".join((error.verify_message or "it can't be verified").split()).rstrip(".")
-        return _refused(f"the server's certificate is not accepted: {said}")
+        return _refused(f"the server's certificate is not accepted: {said}", CertificateError)
     reason = (error.reason or "") if isinstance(error, ssl.SSLError) else ""
     if "ALERT" in reason and any(alert in reason for alert in _CERTIFICATE_ALERTS):
         said = reason.partition("ALERT_")[2].replace("_", " ").lower()
-        return _refused(f"the server refused the client certificate of the input cert ({said})")
+        text = f"the server refused the client certificate of the input cert ({said})"
+        return _refused(text, CertificateError)
     if any(word in reason for word in _NO_TLS):
-        return _refused("the server does not speak TLS on this port")
+        return _refused("the server does not speak TLS on this port", TlsRefusedError)
     if any(word in reason for word in _NOTHING_IN_COMMON):
         return _refused(
             "the server agreed to none of the TLS versions and cipher suites of"
-            " tls_security_profile, or wants another client certificate"
+            " tls_security_profile, or wants another client certificate",
+            TlsRefusedError,
         )
-    return AssociationLostError(socket_text(error, seconds))
+    return AssociationLostError(socket_text(error, seconds), UnreachableError)
 
 
-def _refused(reason: str) -> AssociationRefusedError:
-    return AssociationRefusedError(reason, final=True, certificate=True)
+def _refused(reason: str, kind: type[ImagingError]) -> AssociationRefusedError:
+    return AssociationRefusedError(reason, kind, final=True)

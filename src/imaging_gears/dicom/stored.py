@@ -90,25 +90,29 @@ class StoredMember:
         file: the archive.
         entry: the member, of the method 0.
         buffers: of all members of the archive.
+        at_once: check it when it is looked into, whatever its length.
     """
 
-    def __init__(self, file: RandomFile, entry: Entry, buffers: Buffers) -> None:
+    def __init__(
+        self, file: RandomFile, entry: Entry, buffers: Buffers, *, at_once: bool = False
+    ) -> None:
         self._file = file
         self._entry = entry
         self._buffers = buffers
+        self._at_once = at_once
         self._start: int | None = None
 
     def bounded(self, budget: Budget) -> BoundedStream:
         """Return the content within `budget`, for looking into it.
 
-        The CRC-32 of one that is longer than 32 MiB is compared at its end, that of others here
-        not at all.
+        The CRC-32 of one that is longer than 32 MiB, or to be checked at once, is compared at its
+        end, that of others here not at all.
 
         Raises:
             ArchiveError: the member is not where the directory says.
         """
         size = self._entry.size
-        if size > LATER_SIZE:
+        if self._at_once or size > LATER_SIZE:
             content = MemberStream(self._file, self._entry, budget, chunk=_INPUT)
             return BoundedStream(content, budget, size)
         return SectionStream(self._section(), budget, size)

@@ -82,13 +82,16 @@ class WholeUpload:
 
     Args:
         path: a regular file. It is opened here, and closed by `close`.
+        thorough: compare every checksum in `WholeMember.bounded`, also where that has to read what
+            `WholeMember.open` reads again.
 
     Raises:
         OSError: there is no such file, or it can't be read.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, thorough: bool = False) -> None:
         self._file = RandomFile(path)
+        self._thorough = thorough
         self._budget = whole_budget()
         self._buffers = Buffers()
 
@@ -178,7 +181,7 @@ class WholeUpload:
 
     def _zip_member(self, number: int, entry: Entry) -> WholeMember:
         if entry.method == STORED:
-            stored = StoredMember(self._file, entry, self._buffers)
+            stored = StoredMember(self._file, entry, self._buffers, at_once=self._thorough)
             return WholeMember(
                 number, entry.name, stored.open, lambda: stored.bounded(self._budget)
             )

@@ -118,7 +118,13 @@ class Contents:
         self.upload.close()
 
 
-def examine(path: Path, mark: Mark, progress: Callable[[], None] = lambda: None) -> Contents:
+def examine(
+    path: Path,
+    mark: Mark,
+    progress: Callable[[], None] = lambda: None,
+    *,
+    thorough: bool = False,
+) -> Contents:
     """Walk through everything in the upload at `path`.
 
     Args:
@@ -126,6 +132,8 @@ def examine(path: Path, mark: Mark, progress: Callable[[], None] = lambda: None)
             inside of it are not opened but refused, links are not followed.
         mark: the private tag that instances get.
         progress: is called behind each member.
+        thorough: compare all checksums here. Else those of zip members that are not compressed are
+            compared when they are sent, so that nothing is read twice.
 
     Raises:
         OSError: there is no such file, or it can't be read.
@@ -133,7 +141,7 @@ def examine(path: Path, mark: Mark, progress: Callable[[], None] = lambda: None)
         ConfigError: `mark` can't be written.
     """
     check_mark(mark)
-    upload = WholeUpload(path)
+    upload = WholeUpload(path, thorough=thorough)
     try:
         return _examined(upload, mark, progress)
     except BaseException:

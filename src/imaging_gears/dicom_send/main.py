@@ -19,9 +19,14 @@ from imaging_gears.ports import Sendable, Sent, StoredFile
 MEGABYTE = 1_000_000
 REASONS_LOGGED = 10
 """Different reasons that the log tells for a file; the report has all of them."""
+VERIFY_WAITS = (0.5, 1.5, 3.0)
+"""Seconds between the queries for images that a server took and does not find yet."""
 UNSENT = "the run ended before it was sent"
 # Of the adapter's phrases only a server's comment stands in quotation marks, and it may hold some.
 _COMMENT = re.compile(r':? *".*"', re.DOTALL)
+
+Copies = dict[str, list[tuple[Image, ImageNote]]]
+"""SOP instance UID -> further copies of it in a file, with what the report says if they stay."""
 
 
 @dataclass(slots=True)
@@ -52,7 +57,8 @@ class DicomSend:
 
     def not_tried(self, files: Sequence[StoredFile]) -> None:
         """Take down the files that the run did not come to, because the server was given up."""
-        why = self.world.server.given_up or "the run ended before"
+        end = self.world.server.given_up
+        why = "the run ended before" if end is None else end.message
         for stored in files[len(self.reports) :]:
             report = FileReport(name=stored.name, stored=stored)
             report.notes.append(ImageNote(outcome="failed", reason=f"not tried: {why}"))
@@ -103,17 +109,28 @@ class DicomSend:
                     sop_instance_uid=each.sop_instance_uid,
                 )
             )
-        images = {each.number: each for each in self._chosen(contents.instances, report)}
+        images, copies = self._chosen(contents.instances, report)
         if not (contents.instances or contents.refused):
             log.warning("file %d: there is no DICOM image in it", len(self.reports))
             report.notes.append(ImageNote(outcome="failed", reason="no DICOM image in it"))
-        if self.config.dry_run:
-            self._tell_offers(images, report)
-        elif images:
-            self._send(images, report, gone)
+        try:
+            if self.config.dry_run:
+                self._tell_offers(images, report)
+            elif images:
+                self._send(images, copies, report, gone)
+        finally:
+            for note in (note for each in copies.values() for _, note in each):
+                report.leave_out(note)
 
-    def _chosen(self, instances: Sequence[Image], report: FileReport) -> Iterator[Image]:
-        """Return the images to send: each SOP instance of the run once, and none sent before."""
+    def _chosen(
+        self, instances: Sequence[Image], report: FileReport
+    ) -> tuple[dict[int, Image], Copies]:
+        """Return the images to send: each SOP instance of the run once, and none sent before.
+
+        And beside them the further copies in this file, one of which may be needed.
+        """
+        images: dict[int, Image] = {}
+        copies: Copies = {}
         for image in instances:
             uid = image.sop_instance_uid
             if image.marked and not self.config.resend:
@@ -122,15 +139,52 @@ class DicomSend:
             elif uid in self.seen:
                 file, first = self.seen[uid]
                 reason = f"the same SOP instance as image {first + 1} of file {file}"
-                report.leave_out(_note(image, "duplicate", reason))
+                copies.setdefault(uid, []).append((image, _note(image, "duplicate", reason)))
             else:
                 self.seen[uid] = (len(self.reports), image.number)
-                yield image
+                images[image.number] = image
+        return images, copies
 
-    def _send(self, images: Mapping[int, Image], report: FileReport, gone: Counter[str]) -> None:
-        items = [Counted(image, gone, self.world.progress) for image in images.values()]
+    def _send(
+        self,
+        images: Mapping[int, Image],
+        copies: Copies,
+        report: FileReport,
+        gone: Counter[str],
+    ) -> None:
         reasons: Counter[str] = Counter()
-        arrived: list[Sendable] = []
+        arrived: list[Image] = []
+        while images:
+            failed = self._send_each(images, report, gone, reasons, arrived)
+            images = self._copies_of(failed, copies)
+        _log_reasons(len(self.reports), reasons)
+        if self.config.verify and arrived:
+            self._verify(arrived, report)
+
+    def _copies_of(self, failed: Sequence[Image], copies: Copies) -> dict[int, Image]:
+        """Return further copies of images that could not be sent, one of each.
+
+        One may be whole where the other is damaged, or be in a syntax that the server takes.
+        """
+        found: dict[int, Image] = {}
+        for each in failed if self.world.server.given_up is None else ():
+            if further := copies.get(each.sop_instance_uid):
+                image, _ = further.pop(0)
+                found[image.number] = image
+                self.seen[image.sop_instance_uid] = (len(self.reports), image.number)
+        return found
+
+    def _send_each(
+        self,
+        images: Mapping[int, Image],
+        report: FileReport,
+        gone: Counter[str],
+        reasons: Counter[str],
+        arrived: list[Image],
+    ) -> list[Image]:
+        """Send images; return those that could not be sent, and did not get an answer either."""
+        items = [Counted(image, gone, self.world.progress) for image in images.values()]
+        failed: list[Image] = []
 
         def convert(item: Sendable, transfer_syntax_uid: str) -> Sendable:
             image = self.world.convert(images[item.number], transfer_syntax_uid)
@@ -148,42 +202,62 @@ class DicomSend:
                     if sent.outcome == "failed":
                         # A further copy of it, in another file, may have better luck.
                         del self.seen[image.sop_instance_uid]
+                        if sent.status is None:
+                            failed.append(image)
                     else:
-                        # The storage check reads it again, for its series: that is progress, too.
-                        arrived.append(Counted(image, Counter(), self.world.progress))
+                        arrived.append(image)
         finally:
             # After an error that nobody foresaw, or a cancelled job: each image has its row.
             for image in missing.values():
                 report.refuse(_note(image, "failed", UNSENT))
-        _log_reasons(len(self.reports), reasons)
-        if self.config.verify and arrived:
-            self._verify(arrived, images, report)
+        return failed
 
-    def _verify(
-        self, arrived: Sequence[Sendable], images: Mapping[int, Image], report: FileReport
-    ) -> None:
+    def _verify(self, arrived: Sequence[Image], report: FileReport) -> None:
         """Ask the server for the images; one that it has not got was not sent."""
         number = len(self.reports)
         try:
-            stored = self.world.server.stored(arrived)
+            lost = self._not_found(arrived)
         except ImagingError as error:
             log.warning("file %d: not verified: %s", number, discreet(error.message))
             report.notes.append(ImageNote(outcome="not checked", reason=error.message))
             return
-        if stored is None:
+        if lost is None:
             log.warning("file %d: not verified: the server offers no C-FIND", number)
             reason = "the server offers no C-FIND"
             report.notes.append(ImageNote(outcome="not checked", reason=reason))
             return
-        lost = [each for each in arrived if each.sop_instance_uid not in stored]
         log.info("file %d: the server has %d images", number, len(arrived) - len(lost))
         for each in lost:
             report.sent -= 1
             del self.seen[each.sop_instance_uid]
             reason = "the server took it, but C-FIND does not find it"
-            report.notes.append(_note(images[each.number], "not found", reason))
+            report.notes.append(_note(each, "not found", reason))
         if lost:
             log.warning("file %d: C-FIND does not find %d of them", number, len(lost))
+
+    def _not_found(self, arrived: Sequence[Image]) -> Sequence[Image] | None:
+        """Return which images the server has not got; None: it offers no C-FIND.
+
+        Some servers answer C-STORE first and index the image then: what is missing is asked for
+        again, for some seconds.
+
+        Raises:
+            ImagingError: as `ports.DicomServer.stored` does.
+        """
+        missing = arrived
+        for seconds in (0.0, *VERIFY_WAITS):
+            if seconds:
+                self.world.pause(seconds)
+            # The images are read again, for their series: that is progress, too.
+            items = [Counted(each, Counter(), self.world.progress) for each in missing]
+            stored = self.world.server.stored(items)
+            self.world.progress()
+            if stored is None:
+                return None
+            missing = [each for each in missing if each.sop_instance_uid not in stored]
+            if not missing:
+                break
+        return missing
 
     def _tell_offers(self, images: Mapping[int, Image], report: FileReport) -> None:
         """Count what would be sent, and name what would be refused."""

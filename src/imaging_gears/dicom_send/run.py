@@ -10,7 +10,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -88,7 +88,7 @@ class Gear:
 
     def run(self) -> int:
         """Do the job and report it; return the exit code."""
-        error: ImagingError | None = None
+        errors: Sequence[ImagingError] = ()
         cancelled = False
         try:
             config = parse_config(SendConfig, self.job.config)
@@ -96,17 +96,17 @@ class Gear:
             mark = mark_of(config)
             self._find()
             self._send(config, server, mark)
-            error = self._verdict(server)
+            errors = self._verdict(server)
         except ImagingError as failure:
-            error = failure
+            errors = (failure,)
         except Exception as failure:  # noqa: BLE001 - the last resort: it is recorded
-            error = unexpected(failure)
+            errors = (unexpected(failure),)
         except JobCancelledError:
             cancelled = True
             log.error("the job was cancelled (SIGTERM); what it has sent is in the report")
-        if error is not None:
+        for error in errors:
             log.error("%s: %s", error.code, discreet(error.sentence()))
-        return self._reported(error, cancelled=cancelled)
+        return self._reported(errors, cancelled=cancelled)
 
     def _find(self) -> None:
         """Find out what there is to send, and where it lies."""
@@ -152,7 +152,7 @@ class Gear:
         if config.dry_run:
             with step("C-ECHO"):
                 server.echo()
-        run = DicomSend(config, self._world(server, mark), max(len(self.files), 1))
+        run = DicomSend(config, self._world(config, server, mark), max(len(self.files), 1))
         self.reports = run.reports
         try:
             if FILE in self.job.files:
@@ -163,10 +163,11 @@ class Gear:
         finally:
             run.not_tried(self.files)
 
-    def _world(self, server: DicomServer, mark: Mark) -> World:
+    def _world(self, config: SendConfig, server: DicomServer, mark: Mark) -> World:
         def opened(path: Path) -> AbstractContextManager[Contents]:
             try:
-                return examine(path, mark, self.watchdog.progress)
+                # Nothing is sent in a dry run, so what is checked while sending is checked here.
+                return examine(path, mark, self.watchdog.progress, thorough=config.dry_run)
             except OSError as error:
                 problem = (error.strerror or type(error).__name__).lower()
                 message = f"The file can't be read here ({problem})."
@@ -199,36 +200,35 @@ class Gear:
 
     # -- the end --------------------------------------------------------------------------------
 
-    def _verdict(self, server: DicomServer) -> ImagingError | None:
-        """Return why the job fails, None where all that was to be sent was."""
+    def _verdict(self, server: DicomServer) -> tuple[ImagingError, ...]:
+        """Return why the job fails, the cause first; nothing where all that was to be sent was."""
         bad = sum(each.status != "Complete" for each in self.reports)
         if not bad:
-            return None
+            return ()
         wanted, sent = (sum(getattr(each, name) for each in self.reports) for name in _COUNTS)
         were = "would not be" if self._dry else "were not"
         message = (
             f"{wanted - sent} of {wanted} images {were} sent; {bad} of {len(self.reports)} files"
             " are not complete."
         )
-        if server.given_up is not None:
-            message = f"{server.given_up} {message}"
-        return DeliveryError(message)
+        cause = server.trouble
+        return (*(() if cause is None else (cause,)), DeliveryError(message))
 
     @property
     def _dry(self) -> bool:
         return self.job.config.get("dry_run") is True
 
-    def _reported(self, error: ImagingError | None, *, cancelled: bool) -> int:
+    def _reported(self, errors: Sequence[ImagingError], *, cancelled: bool) -> int:
         """Leave report and record; return the exit code."""
-        code = 0 if error is None else 1
+        code = 1 if errors else 0
         moment = now()
         try:
             try:
-                self._leave(error, moment, cancelled=cancelled)
+                self._leave(errors, moment, cancelled=cancelled)
             except JobCancelledError:
                 cancelled = True
                 log.error("the job was cancelled (SIGTERM) while it left its report")
-                self._leave(error, moment, cancelled=True)
+                self._leave(errors, moment, cancelled=True)
         except OSError as failure:
             log.error("the report could not be written to output/: %s", failure.strerror)
             code = 1
@@ -239,7 +239,7 @@ class Gear:
         wanted, sent = (sum(getattr(each, name) for each in self.reports) for name in _COUNTS)
         log.info(
             "%s: %d of %d images of %d files %s; %s; %.1f s",
-            _ENDS.get(code, "FAILED"),
+            _end(code, errors),
             sent,
             wanted,
             len(self.reports),
@@ -249,7 +249,9 @@ class Gear:
         )
         return code
 
-    def _leave(self, error: ImagingError | None, moment: dt.datetime, *, cancelled: bool) -> None:
+    def _leave(
+        self, errors: Sequence[ImagingError], moment: dt.datetime, *, cancelled: bool
+    ) -> None:
         """Leave report and record; of a dry run or a cancelled job the report stays in output/.
 
         A cancelled job has seconds left, which are too few to wait for a site.
@@ -260,7 +262,7 @@ class Gear:
                 self._leave_report(moment, cancelled=cancelled)
             except OSError as failure:
                 lost = failure  # The record is on the site, so it can be written all the same.
-        self._leave_record(error, moment, cancelled=cancelled)
+        self._leave_record(errors, moment, cancelled=cancelled)
         if lost is not None:
             raise lost
 
@@ -276,21 +278,26 @@ class Gear:
         )
 
     def _leave_record(
-        self, error: ImagingError | None, moment: dt.datetime, *, cancelled: bool
+        self, errors: Sequence[ImagingError], moment: dt.datetime, *, cancelled: bool
     ) -> None:
         if FILE not in self.job.files or self.site is None or self._dry:
             return
-        findings = () if error is None else (error_finding(error),)
+        findings = tuple(map(error_finding, errors))
         path = self.files[0].path if self.files else None
         record = Record(job=self.job, findings=findings, path=path, moment=moment)
         if cancelled:
             record.left_out()
         else:
-            record.write(self.site, self.folder / "output", succeeds=error is None)
+            record.write(self.site, self.folder / "output", succeeds=not errors)
 
 
 _COUNTS = ("in_series", "sent")
 _ENDS = {0: "complete", CANCELLED: "CANCELLED"}
+
+
+def _end(code: int, errors: Sequence[ImagingError]) -> str:
+    """Return the first words of the last line: how a run ended, and of what."""
+    return _ENDS.get(code) or (f"FAILED ({errors[0].code})" if errors else "FAILED")
 
 
 def dicom_server(config: SendConfig, job: Job) -> DimseServer:

@@ -106,7 +106,7 @@ class Walk:
     def _walk(self, data_set: BoundedStream) -> None:
         base = data_set.position
         stops = (*_STOPS, self._group << 16)
-        while (element := read_element(data_set, self.encoding)) is not None:
+        while (element := _next_element(data_set, self.encoding)) is not None:
             check_place(element, self._last)
             if element.group < _FIRST_GROUP:
                 raise HeaderError("The data set has elements of a group that it must not have.")
@@ -210,6 +210,22 @@ class Walk:
             reason = "says that it is not compressed" if stated else "does not say how"
             raise HeaderError(f"The pixel data are compressed, and the file {reason}.")
         return uid
+
+
+def _next_element(data_set: BoundedStream, encoding: Encoding) -> Element | None:
+    """Return the next element's header as `read_element` does.
+
+    Raises:
+        HeaderError: as `read_element` does, or NUL bytes stand there. Nobody can tell padding from
+            blocks of a file that were never written.
+    """
+    head = data_set.peek(ELEMENT_HEADER_SIZE)
+    if head and not head.strip(b"\0"):
+        raise HeaderError(
+            "Behind the last element there are NUL bytes: the file was padded, or not written to"
+            " its end."
+        )
+    return read_element(data_set, encoding)
 
 
 def _uid(value: bytes | None, keyword: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
@@ -73,12 +74,14 @@ class World:
         examine: opens a file; each instance has the tag in it then. It tells its own progress.
         convert: gives an uncompressed instance in another uncompressed transfer syntax.
         progress: is called whenever something has gone forward.
+        pause: waits for some seconds.
     """
 
     server: DicomServer
     examine: Callable[[Path], AbstractContextManager[Contents]]
     convert: Callable[[Image, str], Image]
     progress: Callable[[], None]
+    pause: Callable[[float], None] = time.sleep
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,13 +6,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from imaging_gears.adapters.dimse_breaker import Breaker
+from imaging_gears.adapters.dimse_failures import Failure
 
 WAITS = (1.0, 2.0)
+FULL = Failure("full")
 
 
 def fail(breaker: Breaker, *instances: str | None) -> list[float | None]:
     """Note failures one after the other."""
-    return [breaker.failed(breaker.epoch, "full", each) for each in instances]
+    return [breaker.failed(breaker.epoch, FULL, each) for each in instances]
 
 
 def test_one_instance_alone_is_no_verdict() -> None:
@@ -29,7 +31,7 @@ def test_three_instances_are_but_only_behind_the_waits() -> None:
     assert fail(breaker, "1", "2") == [1.0, 2.0]
     assert breaker.given_up is None
     assert fail(breaker, "3") == [None]
-    assert breaker.given_up == "full"
+    assert breaker.given_up == FULL
 
 
 def test_two_instances_and_a_third_later() -> None:
@@ -71,25 +73,25 @@ def test_what_begins_during_a_wait_does_not_shorten_it() -> None:
     """Its failure waits as long and counts for nothing; that of who has waited counts."""
     breaker = Breaker(WAITS)
     first = breaker.begin()
-    assert breaker.failed(first, "full", "1") == 1.0
+    assert breaker.failed(first, FULL, "1") == 1.0
     second = breaker.begin()
-    assert breaker.failed(second, "full", "2") == 1.0
+    assert breaker.failed(second, FULL, "2") == 1.0
     breaker.waited(first)
     third = breaker.begin()
     breaker.waited(second)
-    assert breaker.failed(third, "full", "1") == 2.0
+    assert breaker.failed(third, FULL, "1") == 2.0
     breaker.waited(second)
-    assert breaker.failed(breaker.begin(), "full", "2") == 2.0
+    assert breaker.failed(breaker.begin(), FULL, "2") == 2.0
     breaker.waited(third)
-    assert breaker.failed(breaker.begin(), "full", "3") is None
+    assert breaker.failed(breaker.begin(), FULL, "3") is None
 
 
 def test_a_success_during_a_wait_ends_it_for_others() -> None:
     """What begins then and fails is the first failure of another row."""
     breaker = Breaker(WAITS)
-    breaker.failed(breaker.begin(), "full", "1")
+    breaker.failed(breaker.begin(), FULL, "1")
     breaker.succeeded()
-    assert breaker.failed(breaker.begin(), "full", "2") == 1.0
+    assert breaker.failed(breaker.begin(), FULL, "2") == 1.0
     assert breaker.row == 1
     assert breaker.epoch == 2
 

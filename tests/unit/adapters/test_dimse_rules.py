@@ -24,17 +24,26 @@ from imaging_gears.adapters.dimse_contexts import (
     fallbacks,
     groups,
 )
-from imaging_gears.adapters.dimse_failures import AssociationLostError
+from imaging_gears.adapters.dimse_failures import AssociationLostError, Failure
 from imaging_gears.adapters.dimse_status import (
     abort_text,
     category,
     clean_comment,
+    rejection_kind,
     rejection_text,
     status_text,
 )
 from imaging_gears.adapters.dimse_wire import Framer, Wire
 from imaging_gears.dicom.transfer_syntax import BIG_UID, EXPLICIT_UID, IMPLICIT_UID
-from imaging_gears.errors import InputFileError
+from imaging_gears.errors import (
+    AssociationRejectedError,
+    CalledAeTitleError,
+    CallingAeTitleError,
+    ImagingError,
+    InputFileError,
+    OutOfResourcesError,
+    ServiceError,
+)
 
 JPEG = "1.2.840.10008.1.2.4.50"
 MR = "1.2.840.10008.5.1.4.1.1.4"
@@ -130,31 +139,51 @@ def test_its_own_syntax_comes_first() -> None:
     assert choose((MR, JPEG), accepted) is None
 
 
+@pytest.mark.parametrize(
+    ("codes", "kind"),
+    [
+        ((1, 1, 1), AssociationRejectedError),
+        ((1, 1, 2), AssociationRejectedError),
+        ((1, 1, 3), CallingAeTitleError),
+        ((2, 1, 3), CallingAeTitleError),
+        ((1, 1, 7), CalledAeTitleError),
+        ((2, 3, 1), OutOfResourcesError),
+        ((2, 3, 2), OutOfResourcesError),
+        ((2, 1, 1), ServiceError),
+    ],
+)
+def test_what_a_rejection_is(codes: tuple[int, int, int], kind: type[ImagingError]) -> None:
+    """By source and reason (PS3.8 table 9-21); one that may pass is not the configuration's."""
+    assert rejection_kind(*codes) is kind
+
+
 # --- Waits
+
+A, B = Failure("a"), Failure("b")
 
 
 def test_failures_of_one_moment_count_once() -> None:
     """Who began before the failure has nothing to add to it."""
     breaker = Breaker((1.0, 2.0))
-    assert [breaker.failed(0, "a"), breaker.failed(0, "b")] == [1.0, 1.0]
+    assert [breaker.failed(0, A), breaker.failed(0, B)] == [1.0, 1.0]
     assert breaker.epoch == 1
-    assert breaker.failed(1, "c") == 2.0
+    assert breaker.failed(1, B) == 2.0
     assert breaker.given_up is None
-    assert breaker.failed(2, "d") is None
-    assert breaker.given_up == "d"
+    assert breaker.failed(2, Failure("d")) is None
+    assert breaker.given_up == Failure("d")
 
 
 def test_success_begins_anew_but_not_after_the_end() -> None:
     """The waits start with the first again; what was given up stays so."""
     breaker = Breaker((1.0, 2.0))
-    breaker.failed(0, "a")
+    breaker.failed(0, A)
     breaker.succeeded()
-    assert breaker.failed(0, "late") == 0.0
-    assert breaker.failed(breaker.epoch, "b") == 1.0
-    breaker.give_up("no")
+    assert breaker.failed(0, A) == 0.0
+    assert breaker.failed(breaker.epoch, B) == 1.0
+    breaker.give_up(Failure("no"))
     breaker.succeeded()
-    assert breaker.failed(breaker.epoch, "c") is None
-    assert breaker.given_up == "no"
+    assert breaker.failed(breaker.epoch, B) is None
+    assert breaker.given_up == Failure("no")
 
 
 # --- Bytes

@@ -194,6 +194,11 @@ def test_a_stored_member_is_checked_before_its_first_byte(path: Path) -> None:
         assert everything(member.bounded()) == dicom()
         with pytest.raises(ArchiveError, match="checksum"):
             member.open()
+    with WholeUpload(path, thorough=True) as upload:
+        (member,) = upload.members()
+        assert isinstance(member, WholeMember)
+        with pytest.raises(ArchiveError, match="checksum"):
+            everything(member.bounded())
 
 
 @pytest.mark.parametrize(

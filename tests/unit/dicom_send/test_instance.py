@@ -338,6 +338,18 @@ def test_a_damaged_stored_member_gives_no_byte(
         assert ["checksum" in refused.reason for refused in contents.refused] == [True][later:]
 
 
+@pytest.mark.parametrize("method", [0, 8])
+def test_a_thorough_look_finds_each_damaged_member(path: Path, method: int) -> None:
+    """One that is not compressed, too, whatever its length; the whole one is left."""
+    whole, crc = dicom(), zlib.crc32(dicom())
+    data = packed_zip([("a", whole), ("b", whole)], method=method)
+    at = data.index(struct.pack("<L", crc), data.index(b"PK\1\2"))
+    path.write_bytes(data[:at] + bytes(4) + data[at + 4 :])
+    with examine(path, MARK, thorough=True) as contents:
+        assert [one.number for one in contents.instances] == [1]
+        assert ["checksum" in one.reason for one in contents.refused] == [True]
+
+
 @pytest.mark.parametrize("later", [0, 32])
 @pytest.mark.parametrize("held", [0, 8])
 def test_a_stored_member_is_sent_whichever_way_it_is_read(
@@ -485,7 +497,7 @@ REFUSED = {
         "ascending order",
     ),
     "an element twice": (dicom(tail=element(0x7FE00010, "OW", b"12")), "ascending order"),
-    "zeros behind the data set": (dicom(tail=bytes(512)), "VR that DICOM does not know"),
+    "zeros behind the data set": (dicom(tail=bytes(512)), "NUL bytes: the file was padded"),
     "an image without pixel data": (meta(EXPLICIT) + body(), "without pixel data"),
     "compressed, says it is not": (
         meta(EXPLICIT) + body() + FRAGMENTS,
@@ -652,6 +664,17 @@ def test_what_follows_a_deflated_data_set_is_not_sent(path: Path) -> None:
     for packed in (data, packed_zip([("a", data)])):
         (whole,) = sent(path, packed)
         assert zlib.decompress(whole, -15) == with_tag(DEFLATED)
+
+
+@pytest.mark.parametrize("syntax", [IMPLICIT, EXPLICIT, BIG])
+@pytest.mark.parametrize("count", [1, 2, 7, 8, 9, 512, 200_000])
+def test_nul_bytes_behind_the_data_set_are_told_as_that(
+    path: Path, syntax: str, count: int
+) -> None:
+    """And not as damage to whatever they are read as."""
+    said = reason(path, dicom(syntax) + bytes(count))
+    assert said.startswith("Behind the last element there are NUL bytes")
+    assert said.count(".") == 1
 
 
 def test_nothing_gives_no_piece() -> None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection, Generator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from imaging_gears.dicom_send.config import SendConfig
-from imaging_gears.dicom_send.main import DicomSend
+from imaging_gears.dicom_send.main import VERIFY_WAITS, DicomSend
 from imaging_gears.dicom_send.report import FileReport
 from imaging_gears.dicom_send.world import Upload, World
 from imaging_gears.errors import ArchiveError, HeaderError, ServiceError
@@ -23,6 +24,7 @@ from tests.unit.dicom_send_gear.world import (
     JPEG,
     REQUIRED,
     FakeContents,
+    FakeImage,
     FakeRefused,
     FakeServer,
     images,
@@ -60,6 +62,66 @@ def test_an_instance_that_occurs_twice_is_sent_and_counted_once() -> None:
     assert notes(reports[0]) == [("duplicate", 1)]
     assert reports[0].notes[0].reason == "the same SOP instance as image 1 of file 1"
     assert reports[1].notes[0].reason == "the same SOP instance as image 3 of file 1"
+
+
+def copy(number: int, uid: str, **changes: object) -> FakeImage:
+    """Return one image with a number of its own."""
+    return replace(images(uid, **changes)[0], number=number)
+
+
+def test_a_damaged_first_copy_does_not_hide_the_good_one() -> None:
+    """It shows while it is sent; the next copy is sent then, and each damaged one was not."""
+    broken = HeaderError("The member's checksum is wrong.")
+    reports, server = run(
+        FakeContents(
+            [
+                copy(0, "1.1", broken=broken),
+                copy(1, "1.2"),
+                copy(2, "1.1", broken=broken),
+                copy(3, "1.1"),
+                copy(4, "1.1"),
+            ]
+        ),
+        verify=True,
+    )
+    assert set(server.archive) == {"1.1", "1.2"}
+    assert told(reports[0]) == (4, 2, "Incomplete")
+    assert reports[0].left_out == 1
+    assert notes(reports[0]) == [("failed", 0), ("failed", 2), ("duplicate", 4)]
+
+
+def test_copies_that_are_all_damaged_fail() -> None:
+    """Each of them."""
+    broken = HeaderError("The member's checksum is wrong.")
+    reports, _ = run(FakeContents([copy(0, "1.1", broken=broken), copy(1, "1.1", broken=broken)]))
+    assert told(reports[0]) == (2, 0, "Failed")
+    assert notes(reports[0]) == [("failed", 0), ("failed", 1)]
+
+
+def test_a_copy_in_a_syntax_that_the_server_takes_is_sent() -> None:
+    """The first one is compressed in a way that is refused."""
+    server = FakeServer(refuses={(CT, JPEG): "transfer syntaxes not supported"})
+    first = copy(0, "1.1", transfer_syntax_uid=JPEG)
+    reports, _ = run(FakeContents([first, copy(1, "1.1")]), server=server)
+    assert told(reports[0]) == (2, 1, "Incomplete")
+
+
+def test_what_the_server_has_refused_is_final_for_its_copies() -> None:
+    """It gave a status for the SOP instance."""
+    server = FakeServer(answers={"1.1": (0xA900, "data set does not match")})
+    reports, _ = run(FakeContents([copy(0, "1.1"), copy(1, "1.1")]), server=server)
+    assert server.requests == ["store"]
+    assert told(reports[0]) == (1, 0, "Failed")
+    assert notes(reports[0]) == [("failed", 0), ("duplicate", 1)]
+
+
+def test_no_copy_is_sent_to_a_server_that_was_given_up() -> None:
+    """One request, and each image has its row."""
+    reports, server = run(
+        FakeContents([copy(0, "1.1"), copy(1, "1.1")]), server=FakeServer(dies_after=0)
+    )
+    assert server.requests == ["store"]
+    assert notes(reports[0]) == [("failed", 0), ("duplicate", 1)]
 
 
 def test_a_second_copy_of_a_failed_instance_is_tried() -> None:
@@ -166,7 +228,7 @@ def test_a_server_that_gives_up_ends_the_run() -> None:
         FakeContents(images("1.1", "1.2", "1.3")), later, server=FakeServer(dies_after=1)
     )
     assert [told(each) for each in reports] == [(3, 1, "Incomplete"), (0, 0, "Failed")]
-    assert reports[1].notes[0].reason == "not tried: it does not answer"
+    assert reports[1].notes[0].reason == "not tried: The server did not answer usably: timed out."
     assert not later.closed
     assert len(server.requests) == 3
 
@@ -229,11 +291,23 @@ def test_verified_images_are_complete() -> None:
     assert told(reports[0]) == (2, 2, "Complete")
 
 
+def test_an_image_that_is_indexed_late_is_waited_for() -> None:
+    """Found at the third query: two waits, and only until then."""
+    waits: list[float] = []
+    server = FakeServer(late={"1.2": 2})
+    reports, _ = run(FakeContents(images("1.1", "1.2")), server=server, waits=waits, verify=True)
+    assert server.requests.count("find") == 3
+    assert waits == list(VERIFY_WAITS[:2])
+    assert told(reports[0]) == (2, 2, "Complete")
+
+
 def test_an_image_that_c_find_does_not_find_was_not_sent() -> None:
-    """It is named, and the row is incomplete."""
-    reports, _ = run(
-        FakeContents(images("1.1", "1.2")), server=FakeServer(forgets={"1.2"}), verify=True
-    )
+    """It is named, and the row is incomplete; the wait for it was of a few seconds."""
+    waits: list[float] = []
+    server = FakeServer(forgets={"1.2"})
+    reports, _ = run(FakeContents(images("1.1", "1.2")), server=server, waits=waits, verify=True)
+    assert waits == list(VERIFY_WAITS)
+    assert sum(waits) <= 10
     assert told(reports[0]) == (2, 1, "Incomplete")
     assert notes(reports[0]) == [("not found", 1)]
 

@@ -13,7 +13,7 @@ from imaging_gears.dicom_send.config import SendConfig
 from imaging_gears.dicom_send.main import DicomSend
 from imaging_gears.dicom_send.report import FileReport
 from imaging_gears.dicom_send.world import Upload, World
-from imaging_gears.errors import ImagingError
+from imaging_gears.errors import ImagingError, UnreachableError
 from imaging_gears.gear.job import parse_config
 from imaging_gears.ports import (
     ContainerRef,
@@ -123,6 +123,7 @@ class FakeServer:
         accepts_instead: the syntax in which it takes uncompressed images that it refuses else.
         answers: SOP instance UID -> status and reason; all others are taken.
         forgets: SOP instance UIDs that it takes and has not got later.
+        late: SOP instance UID -> how many queries do not find it yet.
         dies_after: images that it takes before it gives up for good.
         breaks_after: images that it takes before an error comes out that nobody foresaw.
     """
@@ -131,12 +132,18 @@ class FakeServer:
     accepts_instead: str | None = None
     answers: dict[str, tuple[int, str]] = field(default_factory=dict)
     forgets: set[str] = field(default_factory=set)
+    late: dict[str, int] = field(default_factory=dict)
     finds: bool | ImagingError = True
     dies_after: int | None = None
     breaks_after: int | None = None
     archive: dict[str, bytes] = field(default_factory=dict)
     requests: list[str] = field(default_factory=list)
-    given_up: str | None = None
+    given_up: ImagingError | None = None
+
+    @property
+    def trouble(self) -> ImagingError | None:
+        """There is no other."""
+        return self.given_up
 
     def echo(self) -> None:
         """Count it."""
@@ -159,9 +166,9 @@ class FakeServer:
     def _store(self, item: Sendable, convert: Convert) -> Sent:
         number, converted = item.number, None
         if self.dies_after is not None and len(self.archive) >= self.dies_after:
-            self.given_up = "it does not answer"
+            self.given_up = UnreachableError("The server", "timed out")
         if self.given_up is not None:
-            return Sent(number=number, outcome="failed", reason=self.given_up)
+            return Sent(number=number, outcome="failed", reason=self.given_up.message)
         why = self.refuses.get((item.sop_class_uid, item.transfer_syntax_uid))
         if why is not None and self.accepts_instead is not None:
             converted = self.accepts_instead
@@ -191,7 +198,9 @@ class FakeServer:
         self.requests.append("find")
         if isinstance(self.finds, ImagingError):
             raise self.finds
-        uids = {item.sop_instance_uid for item in items}
+        asked = self.requests.count("find")
+        uids = {each.sop_instance_uid for each in items}
+        uids = {uid for uid in uids if asked > self.late.get(uid, 0)}
         return frozenset((uids & set(self.archive)) - self.forgets) if self.finds else None
 
 
@@ -220,9 +229,13 @@ class FakeSite:
 def run(
     *files: FakeContents | ImagingError,
     server: FakeServer | None = None,
+    waits: list[float] | None = None,
     **config: object,
 ) -> tuple[list[FileReport], FakeServer]:
-    """Send files with these contents, or of which opening raises this error."""
+    """Send files with these contents, or of which opening raises this error.
+
+    Nothing is waited for: `waits` gets the seconds.
+    """
     server = server or FakeServer()
     contents = dict(enumerate(files, 1))
 
@@ -243,7 +256,13 @@ def run(
 
     send = DicomSend(
         parse_config(SendConfig, {**REQUIRED, **config}),
-        World(server=server, examine=examine, convert=convert, progress=lambda: None),
+        World(
+            server=server,
+            examine=examine,
+            convert=convert,
+            progress=lambda: None,
+            pause=([] if waits is None else waits).append,
+        ),
         len(files),
     )
     every = [stored(number) for number in contents]

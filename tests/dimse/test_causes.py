@@ -1,0 +1,141 @@
+"""Why nothing is sent any more: which error each cause is, of an echo and of the sending."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from pynetdicom import AE
+from pynetdicom.sop_class import MRImageStorage, Verification
+
+from imaging_gears.adapters.dimse import DimseServer
+from imaging_gears.errors import (
+    CalledAeTitleError,
+    CallingAeTitleError,
+    ImagingError,
+    OutOfResourcesError,
+    TlsRefusedError,
+    UnreachableError,
+)
+from imaging_gears.ports import Peer, TlsFiles
+from tests.dimse.items import item
+from tests.dimse.peers import QUICK, Scripted, free_port, listening, scripted, send, server_at
+from tests.dimse.pki import Authority
+
+if TYPE_CHECKING:
+    from pynetdicom.events import Event
+
+
+@contextmanager
+def strict(*, called: bool = False, calling: bool = False) -> Iterator[int]:
+    """A server that looks at AE titles; yields its port."""
+    ae = AE(ae_title="OTHER" if called else "SCP")
+    ae.require_called_aet = called
+    ae.require_calling_aet = ["SOMEBODY"] if calling else []
+    ae.add_supported_context(Verification)
+    ae.add_supported_context(MRImageStorage)
+    server = ae.start_server(("127.0.0.1", 0), block=False)
+    try:
+        yield server.server_address[1]
+    finally:
+        server.shutdown()
+
+
+def ends_of(server: DimseServer) -> tuple[ImagingError, ImagingError]:
+    """Return how an echo ends, and why the sending was given up."""
+    with pytest.raises(ImagingError) as raised:
+        server.echo()
+    results = send(server, [item(at) for at in range(3)])
+    assert {each.outcome for each in results.values()} == {"failed"}
+    assert server.given_up is not None
+    return raised.value, server.given_up
+
+
+def test_an_unknown_called_ae_title_is_told_as_that() -> None:
+    """It is in the configuration, and the remedy names it."""
+    with strict(called=True) as port:
+        ends = ends_of(server_at(port))
+    assert [type(each) for each in ends] == [CalledAeTitleError] * 2
+    assert {each.location for each in ends} == {"called_ae"}
+    assert all("called_ae" in each.sentence() for each in ends)
+
+
+def test_an_unknown_calling_ae_title_is_told_as_that() -> None:
+    """The server's administrator has to let it in."""
+    with strict(calling=True) as port:
+        ends = ends_of(server_at(port))
+    assert [type(each) for each in ends] == [CallingAeTitleError] * 2
+    assert {each.location for each in ends} == {"calling_ae"}
+
+
+def test_a_server_that_is_not_there_is_unreachable() -> None:
+    """Nobody listens; or there is no such name."""
+    ends = ends_of(server_at(free_port()))
+    nowhere = Peer(host="no-such-host.invalid", port=104, called_ae="A", calling_ae="B")
+    ends += ends_of(DimseServer(nowhere, limits=QUICK))
+    assert [type(each) for each in ends] == [UnreachableError] * 4
+
+
+def test_a_server_that_hangs_up_at_once_is_unreachable() -> None:
+    """It takes connections, and no association."""
+    with listening(lambda connection: connection.close()) as port:
+        ends = ends_of(server_at(port))
+    assert [type(each) for each in ends] == [UnreachableError] * 2
+
+
+def test_a_server_without_room_is_out_of_resources() -> None:
+    """By the status of C-STORE. Two images are too few to give it up, and show it all the same."""
+    with scripted(lambda *_: 0xA700) as scp:
+        server = server_at(scp.port, associations=1)
+        send(server, [item(at) for at in range(2)])
+        assert server.given_up is None
+        assert isinstance(server.trouble, OutOfResourcesError)
+        send(server, [item(at) for at in range(2, 5)])
+    assert isinstance(server.given_up, OutOfResourcesError)
+    assert isinstance(server.trouble, OutOfResourcesError)
+
+
+def test_a_server_that_has_room_again_is_in_no_trouble() -> None:
+    """Nor is one that aborts on an image: that image has its reason."""
+
+    def answer(scp: Scripted, event: Event) -> int:
+        uid = str(event.request.AffectedSOPInstanceUID)
+        if uid.endswith(".9"):
+            event.assoc.abort()
+        return 0xA700 if len(scp.received) == 1 else 0
+
+    with scripted(answer) as scp:
+        server = server_at(scp.port, associations=1)
+        results = send(server, [item(0), item(1)])
+        assert {each.outcome for each in results.values()} == {"sent"}
+        assert server.trouble is None
+        assert send(server, [item(9)])[9].outcome == "failed"
+        assert server.trouble is None
+
+
+@pytest.mark.parametrize("speaks", [True, False])
+def test_a_server_without_our_tls_is_told_as_that(tmp_path: Path, *, speaks: bool) -> None:
+    """It speaks TLS 1.2 with AES of 128 bits, which the modified profile has not; or none."""
+    authority = Authority(tmp_path, "authority")
+    own, ours = authority.issue("server"), authority.issue("client")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(own.cert, own.key)
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
+    context.set_ciphers("ECDHE-ECDSA-AES128-GCM-SHA256")
+
+    def serve(connection: socket.socket) -> None:
+        if speaks:
+            context.wrap_socket(connection, server_side=True)
+        else:
+            connection.recv(9999)
+            connection.sendall(b"what is this?")
+
+    files = TlsFiles(key=ours.key, cert=ours.cert, ca=authority.cert, profile="BCP 195 modified")
+    with listening(serve) as port:
+        ends = ends_of(server_at(port, tls=files))
+    assert [type(each) for each in ends] == [TlsRefusedError] * 2

@@ -1,0 +1,119 @@
+"""Why nothing was sent: the QC record and the last line of the log name the cause."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+from pynetdicom import AE, evt
+from pynetdicom.sop_class import MRImageStorage
+
+from tests.gear_send.send_helpers import (
+    Ended,
+    Session,
+    certificate,
+    free_port,
+    mounted,
+    on_file,
+    slices,
+    zipped,
+)
+
+pytestmark = pytest.mark.slow
+
+
+@contextmanager
+def pacs(*, title: str = "PACS", knows: str = "", status: int = 0) -> Iterator[int]:
+    """A server that looks at AE titles and answers C-STORE with a status; yields its port."""
+    ae = AE(ae_title=title)
+    ae.require_called_aet = True
+    ae.require_calling_aet = [knows] if knows else []
+    ae.add_supported_context(MRImageStorage)
+    handlers = [(evt.EVT_C_STORE, lambda _: status)]
+    server = ae.start_server(("127.0.0.1", 0), block=False, evt_handlers=handlers)
+    try:
+        yield server.server_address[1]
+    finally:
+        server.shutdown()
+
+
+def codes(session: Session, file_id: str, ended: Ended) -> list[str]:
+    """Return the codes of the file's record; its first one has to be in the last line, too."""
+    validation = session.sandbox.site.file(file_id)["info"]["qc"]["dicom-send"]["validation"]
+    assert (ended.code, validation["state"]) == (1, "FAIL"), ended.out
+    found = [each["code"] for each in validation["data"]]
+    assert f"FAILED ({found[0]}): 0 of 2 images of 1 files sent" in ended.out.splitlines()[-1]
+    return found
+
+
+@pytest.mark.parametrize(
+    ("server", "cause"),
+    [
+        ({"title": "OTHER"}, "called-ae-title-unknown"),
+        ({"knows": "SOMEBODY"}, "calling-ae-title-unknown"),
+    ],
+)
+def test_an_ae_title_that_the_server_does_not_know(
+    session: Session, server: dict[str, str], cause: str
+) -> None:
+    """Which of the two it is, and what to do."""
+    file_id = session.acquisition("T1", zipped(*slices(2)))
+    with pacs(**server) as port:  # type: ignore[arg-type]
+        ended = session.run(on_file(session, file_id, port=port))
+    assert codes(session, file_id, ended) == [cause, "images-not-sent"]
+    assert ended.seconds < 20
+
+
+@pytest.mark.parametrize(
+    ("trusted", "speaks", "cause"),
+    [(False, True, "certificate-refused"), (True, False, "tls-refused")],
+)
+def test_tls_that_does_not_come_about(
+    session: Session, *, trusted: bool, speaks: bool, cause: str
+) -> None:
+    """The server's certificate is not trusted, or the server does not speak TLS."""
+    key, cert = certificate(session.root)
+    if speaks:
+        session.archive.stop()
+        session.archive.options = ("+tls", str(key), str(cert), "+cf", str(cert), "-rc")
+        session.archive.start()
+    file_id = session.acquisition("T1", zipped(*slices(2)))
+    inputs = {"key": mounted(key), "cert": mounted(cert)}
+    if trusted:
+        inputs["add_cert_file"] = mounted(cert)
+    parent = session.sandbox.site.file(file_id)["parent_ref"]
+    given = {**session.file_input(session.root, file_id), **inputs}
+    ended = session.run(session.folder(parent, given, tls_enabled=True))
+    assert codes(session, file_id, ended) == [cause, "images-not-sent"]
+
+
+def test_a_server_that_is_not_there_and_one_without_room(session: Session) -> None:
+    """Both are waited for half a minute, so here at once: unreachable, out of resources."""
+    first = session.acquisition("T1", zipped(*slices(2)))
+    second = session.acquisition("T2", zipped(*slices(2, "1.2.826.0.1.7.2")))
+    with pacs(status=0xA700) as port:
+        nowhere = on_file(session, first, port=free_port())
+        full = on_file(session, second, port=port)
+        runs = session.start(nowhere), session.start(full)
+        ends = session.wait(runs[0], nowhere), session.wait(runs[1], full)
+    assert codes(session, first, ends[0]) == ["dicom-server-unreachable", "images-not-sent"]
+    assert codes(session, second, ends[1]) == ["dicom-server-out-of-resources", "images-not-sent"]
+    assert "status 0xA700, out of resources" in ends[1].out
+
+
+def test_a_dry_run_names_the_cause(session: Session) -> None:
+    """Of its echo; it leaves no record, so the last line has it alone."""
+    file_id = session.acquisition("T1", zipped(*slices(2)))
+    with pacs(title="OTHER") as port:
+        ended = session.run(on_file(session, file_id, port=port, dry_run=True))
+    assert ended.code == 1, ended.out
+    assert "FAILED (called-ae-title-unknown): " in ended.out.splitlines()[-1]
+
+
+def test_images_that_are_refused_are_the_cause_themselves(session: Session) -> None:
+    """The server works, and this is no fault of it."""
+    first, cut = slices(2)
+    file_id = session.acquisition("T1", zipped(first[:-1], cut[:-1]))
+    ended = session.run(on_file(session, file_id))
+    assert codes(session, file_id, ended) == ["images-not-sent"]
