@@ -223,6 +223,23 @@ def test_sdk_repeats_a_dropped_patch(sandbox: Sandbox, fw: flywheel.Client) -> N
     assert written(sandbox)
 
 
+def test_a_watcher_is_called_before_anything_comes_of_a_request(sandbox: Sandbox) -> None:
+    """Once for each request, whatever a fault does to it; after `unwatch` no more."""
+    sandbox.faults.add(Fault(kind="drop-before"))
+    statuses: list[int | None] = []
+
+    def look() -> None:
+        statuses.append(sandbox.requests.all()[-1].status)
+
+    sandbox.requests.watch(look)
+    with pytest.raises(http.client.RemoteDisconnected):
+        ask(sandbox)
+    ask(sandbox)
+    sandbox.requests.unwatch(look)
+    ask(sandbox)
+    assert statuses == [None, None]
+
+
 def test_requests_are_recorded_and_counted(sandbox: Sandbox, aws: Callable[..., Any]) -> None:
     """Each request has service, route, status and sizes, faults included."""
     sandbox.requests.clear()
