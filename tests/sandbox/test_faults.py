@@ -149,6 +149,7 @@ def test_hold_and_release(sandbox: Sandbox, *, after: bool) -> None:
     assert written(sandbox) is after
     assert sandbox.faults.held() == [("flywheel", "/{kind}/{id}/info")]
     assert sandbox.faults.release() == 1
+    assert sandbox.faults.held() == []
     thread.join()
     assert statuses == [200]
     assert written(sandbox)
