@@ -23,6 +23,8 @@ Make = Callable[[], Center]
 """Makes a center whose jobs have folders apart from those of others."""
 NEWER = zipped(image(SeriesNumber="6", SeriesInstanceUID="1.2.840.99.7713.1.6"))
 """Another series, uploaded under the same name."""
+MOST_RUNS = 3
+"""As many count in a trial at most: two that were killed when all was written, and the last."""
 
 
 @dataclass(slots=True)
@@ -126,17 +128,17 @@ class Undisturbed:
     """
 
     def __init__(self, make: Make) -> None:
-        self._world, self._states = World.new(make), list[str]()
-        log = self._world.center.sandbox.requests
+        world, self._states = World.new(make), list[str]()
+        log = world.center.sandbox.requests
         log.clear()
-        self.after(1)
-        self.requests = [(each.service, each.method, each.route) for each in log.all()]
+        for run in range(MOST_RUNS):
+            world.run()
+            self._states.append(world.end_state())
+            if run == 0:
+                self.requests = [(each.service, each.method, each.route) for each in log.all()]
 
     def after(self, runs: int) -> str:
-        """Return the end state after that many runs."""
-        while len(self._states) < runs:
-            self._world.run()
-            self._states.append(self._world.end_state())
+        """Return the end state after that many runs, `MOST_RUNS` at most."""
         return self._states[runs - 1]
 
     @property
