@@ -64,6 +64,10 @@ soak: .venv/.stamp ## many jobs of one visit at the same moment, round after rou
 faults: .venv/.stamp ## every external call of a run, failing in every way
 	@$(BIN)/python -m benchmarks.faults $(ARGS)
 
+.PHONY: kills
+kills: .venv/.stamp ## kill -9 before and after every request, then run again (ARGS=--pairs and others)
+	@$(BIN)/python -m benchmarks.kills $(ARGS)
+
 .PHONY: fuzz
 fuzz: .venv/.stamp ## damaged images and archives: nothing but the project's own errors (ARGS='1000000 1')
 	@$(BIN)/python -m tests.fuzz.run $(ARGS)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 MOMENTS = frozenset({"timestamp", "validated_timestamp", "validated-timestamp"})
@@ -12,6 +13,25 @@ CHANCE = frozenset({"base", "job_id", "log_version"})
 _MOMENT = re.compile(r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d ", re.MULTILINE)
 _SECOND_OF_KEY = re.compile(r"log-submit-\d{8}-\d{6}-")
 _MOMENT_IN_JSON = re.compile(r'"timestamp":"[^"]*"')
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """A run that was disturbed, and what came of it.
+
+    Attributes:
+        where: at what moments it was, in words.
+        finished: whether the run that was killed last had written all that it had to.
+        wrong: in what the end differs from that of undisturbed runs; nothing where all is well.
+    """
+
+    where: str
+    finished: bool
+    wrong: tuple[str, ...]
+
+    def also_wrong(self, what: str) -> Trial:
+        """Return the trial with one thing more that is wrong."""
+        return replace(self, wrong=(*self.wrong, what))
 
 
 def timeless(value: Any) -> Any:  # noqa: ANN401 - any JSON value

@@ -9,12 +9,13 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, TypeVar
 
 from imaging_gears.errors import IdentifierNotFoundError, NotFoundError
 from imaging_gears.model.participant import Mode, ParticipantKey
 from imaging_gears.ports import ContainerRef, FileState, Info, ProjectState, SubjectState
 
+Answer = TypeVar("Answer")
 LEVELS = ("group", "project", "subject", "session", "acquisition")
 
 
@@ -165,8 +166,8 @@ class InMemorySite:
             if versions[-1].parent.id == container_id
         }
 
-    def dump(self) -> object:
-        """Return everything, to be compared with later."""
+    def dump(self) -> tuple[dict[str, Any], dict[str, list[FileState]]]:
+        """Return all containers and files, to be compared with later."""
         containers = {
             each.id: (each.label, as_json(each.info)) for each in self._containers.values()
         }
@@ -290,7 +291,7 @@ class InMemorySite:
 
     # -- inside -------------------------------------------------------------------------------
 
-    def _call(self, method: str, effect: Callable[[], Any]) -> Any:  # noqa: ANN401 - any port's
+    def _call(self, method: str, effect: Callable[[], Answer]) -> Answer:
         self.on.meet(method, after=False)
         result = effect()
         self.on.meet(method, after=True)
@@ -355,6 +356,7 @@ def _merged(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
     result = dict(old)
     for key, value in new.items():
         stored = result.get(key)
-        both = isinstance(stored, dict) and isinstance(value, dict)
-        result[key] = _merged(stored, value) if both else value
+        if isinstance(stored, dict) and isinstance(value, dict):
+            value = _merged(stored, value)  # noqa: PLW2901 - deeply
+        result[key] = value
     return result

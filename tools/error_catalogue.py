@@ -37,7 +37,6 @@ OF_BOTH: tuple[type[ImagingError], ...] = (
     errors.PermissionDeniedError,
     errors.SiteKeyError,
     errors.NotFoundError,
-    errors.NotDicomError,
     errors.ArchiveError,
     errors.HeaderError,
     errors.ServiceError,

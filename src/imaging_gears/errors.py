@@ -58,6 +58,7 @@ class ImagingError(Exception):
     disposition: ClassVar[Disposition]
     cause: ClassVar[str]
     remedy: ClassVar[str]
+    """What to do, and whom to ask for what the reader may not do or know."""
 
     def __init__(
         self,
@@ -84,7 +85,10 @@ class ConfigError(ImagingError):
     code = "config-invalid"
     disposition = "fail-job"
     cause = "A config value or an input of the job is missing or not one of the allowed values."
-    remedy = "Correct the gear's configuration (gear rule or run dialog) and run it again."
+    remedy = (
+        "Correct the gear's configuration (gear rule or run dialog) and run it again; ask the"
+        " Flywheel site administrator where you may not change it."
+    )
 
 
 class CredentialsError(ConfigError):
@@ -96,8 +100,8 @@ class CredentialsError(ConfigError):
         " environment, or the region or an AWS_ENDPOINT_URL is none."
     )
     remedy = (
-        "Ask the site's administrator to put the gear on the allow list for the AWS variables, and"
-        " to check them."
+        "Ask the Flywheel site administrator to put the gear on the allow list for the AWS"
+        " variables, and to check them."
     )
 
 
@@ -107,8 +111,9 @@ class PermissionDeniedError(ConfigError):
     code = "permission-denied"
     cause = "Flywheel, AWS or the identifier API answered 401 or 403 to the gear's key."
     remedy = (
-        "Ask the administrator of the named service to renew the key or to grant the permission"
-        " (docs/image-identifier-lookup.md lists them)."
+        "Ask whoever runs the named service (the Flywheel site administrator, the owner of the AWS"
+        " account; NACC's help desk for the identifier API) to renew the key or to grant the"
+        " permission (docs/image-identifier-lookup.md lists them)."
     )
 
 
@@ -117,7 +122,10 @@ class ParameterMissingError(ConfigError):
 
     code = "parameter-missing"
     cause = "The AWS SSM parameter store has no usable parameter of that name."
-    remedy = "Create the parameter, or correct the config value apikey_path_prefix."
+    remedy = (
+        "Correct the config value apikey_path_prefix, or ask the owner of the AWS account to create"
+        " the parameter."
+    )
 
 
 class SiteKeyError(ConfigError):
@@ -125,10 +133,14 @@ class SiteKeyError(ConfigError):
 
     code = "key-of-another-site"
     cause = (
-        "The Flywheel key in SSM is not of the form host:KEY, would travel unencrypted, or is for"
-        " another host than the job's own site."
+        "The gear's Flywheel key (the input api-key or, where the gear takes one from SSM, that) is"
+        " not of the form host:KEY, would travel unencrypted, or is for another host than the job's"
+        " own site."
     )
-    remedy = "Put a key of this site into the SSM parameter, or correct apikey_path_prefix."
+    remedy = (
+        "Ask the Flywheel site administrator for a key of this site. For one in SSM, correct"
+        " apikey_path_prefix, or ask the owner of the AWS account to put it into the parameter."
+    )
 
 
 class AdcidError(ConfigError):
@@ -136,7 +148,10 @@ class AdcidError(ConfigError):
 
     code = "adcid-invalid"
     cause = "project.info has neither pipeline_adcid nor adcid as a whole number of 0 or more."
-    remedy = "Set pipeline_adcid in the project's custom information."
+    remedy = (
+        "Set pipeline_adcid in the project's custom information; ask NACC's help desk for the"
+        " center's number."
+    )
 
 
 class NotFoundError(ConfigError):
@@ -147,7 +162,10 @@ class NotFoundError(ConfigError):
         "The file, its subject or project, the S3 bucket or the Lambda function does not exist, or"
         " was deleted meanwhile."
     )
-    remedy = "Check that it still exists and that the configuration names it correctly."
+    remedy = (
+        "Check that it still exists and that the configuration names it correctly; ask the Flywheel"
+        " site administrator or, for bucket and function, the owner of the AWS account."
+    )
 
 
 class NothingToSendError(ConfigError):
@@ -155,7 +173,10 @@ class NothingToSendError(ConfigError):
 
     code = "nothing-to-send"
     cause = "No file was given, and no file of type dicom lies below the container of the job."
-    remedy = "Run the gear on a session, acquisition or subject with DICOM files, or give it one."
+    remedy = (
+        "Run the gear on a session, acquisition or subject with DICOM files, or give it one; ask"
+        " the center's data manager where they are."
+    )
 
 
 class TlsFilesError(ConfigError):
@@ -167,7 +188,8 @@ class TlsFilesError(ConfigError):
         " is no key or certificate; or key and cert do not belong together."
     )
     remedy = (
-        "Give unencrypted PEM files as inputs: the private key, its certificate, the server's CA."
+        "Give unencrypted PEM files as inputs: the private key, its certificate, the server's CA;"
+        " ask the DICOM server's administrator for them."
     )
 
 
@@ -180,8 +202,8 @@ class CertificateError(ConfigError):
         " trusted; or the server refused the gear's own certificate."
     )
     remedy = (
-        "Give the server's CA as add_cert_file; ask the server's administrator to trust the CA of"
-        " the gear's certificate."
+        "Give the server's CA as add_cert_file; ask the DICOM server's administrator to trust the"
+        " CA of the gear's certificate."
     )
 
 
@@ -194,8 +216,8 @@ class TlsRefusedError(ConfigError):
         " with tls_security_profile."
     )
     remedy = (
-        "Check port, tls_enabled and tls_security_profile; ask the server's administrator which of"
-        " its ports speaks TLS, and how."
+        "Check port, tls_enabled and tls_security_profile; ask the DICOM server's administrator"
+        " which of its ports speaks TLS, and how."
     )
 
 
@@ -205,8 +227,8 @@ class AssociationRejectedError(ConfigError):
     code = "association-rejected"
     cause = "The DICOM server rejected the association (PS3.8 9.3.4), and not for an AE title."
     remedy = (
-        "Check called_ae and calling_ae all the same; ask the server's administrator to let the"
-        " gear's AE title and host in."
+        "Check called_ae and calling_ae all the same; ask the DICOM server's administrator to let"
+        " the gear's AE title and host in."
     )
 
 
@@ -215,7 +237,9 @@ class CalledAeTitleError(ConfigError):
 
     code = "called-ae-title-unknown"
     cause = "The DICOM server rejected the association: called_ae is not its AE title."
-    remedy = "Correct called_ae: ask the server's administrator for its AE title, in exact case."
+    remedy = (
+        "Correct called_ae: ask the DICOM server's administrator for its AE title, in exact case."
+    )
 
 
 class CallingAeTitleError(ConfigError):
@@ -223,7 +247,7 @@ class CallingAeTitleError(ConfigError):
 
     code = "calling-ae-title-unknown"
     cause = "The DICOM server rejected the association: it does not know the title in calling_ae."
-    remedy = "Correct calling_ae, or ask the server's administrator to let this AE title in."
+    remedy = "Correct calling_ae, or ask the DICOM server's administrator to let this AE title in."
 
 
 class InputFileError(ImagingError):
@@ -232,7 +256,7 @@ class InputFileError(ImagingError):
     code = "file-unusable"
     disposition = "fail-file"
     cause = "The input file can't be used."
-    remedy = "Upload the file again from its source."
+    remedy = "Upload the file again from its source; ask the scanner or PACS staff for it."
 
 
 class NotDicomError(InputFileError):
@@ -240,7 +264,10 @@ class NotDicomError(InputFileError):
 
     code = "not-dicom"
     cause = "Neither the file nor any member of the archive is a DICOM image."
-    remedy = "Upload a DICOM file, or a zip with at least one DICOM image in it."
+    remedy = (
+        "Upload a DICOM file, or a zip with at least one DICOM image in it; ask the scanner or PACS"
+        " staff to export one."
+    )
 
 
 class ArchiveError(InputFileError):
@@ -249,9 +276,12 @@ class ArchiveError(InputFileError):
     code = "archive-unreadable"
     cause = (
         "The upload is an archive that is cut off, damaged, encrypted, packed with a method that is"
-        " not supported, or of another kind than zip."
+        " not supported, or of a kind that the gear does not read."
     )
-    remedy = "Pack the series as an ordinary zip (deflate, no password) and upload it again."
+    remedy = (
+        "Pack the series as an ordinary zip (deflate, no password) and upload it again; ask the"
+        " scanner or PACS staff to export it again where the archive is damaged."
+    )
 
 
 class HeaderError(InputFileError):
@@ -262,7 +292,7 @@ class HeaderError(InputFileError):
         "The DICOM header is cut off, contradicts its own lengths or transfer syntax, or exceeds"
         " the bounds of what a header of this kind holds."
     )
-    remedy = "Export the series from the scanner or PACS again and upload it."
+    remedy = "Ask the scanner or PACS staff to export the series again, and upload it."
 
 
 class MissingAttributeError(InputFileError):
@@ -270,7 +300,7 @@ class MissingAttributeError(InputFileError):
 
     code = "attribute-missing"
     cause = "The DICOM has no value for an attribute that the gear needs (StudyDate, Modality)."
-    remedy = "Ask the site that made the image to send it with this attribute filled in."
+    remedy = "Ask the scanner or PACS staff to send the image with this attribute filled in."
 
 
 class InvalidAttributeError(InputFileError):
@@ -282,7 +312,7 @@ class InvalidAttributeError(InputFileError):
         " Modality is not letters and digits, several values stand where one may, or control"
         " characters do."
     )
-    remedy = "Ask the site that made the image to correct the attribute and send it again."
+    remedy = "Ask the scanner or PACS staff to correct the attribute and to send the image again."
 
 
 class PtidError(InputFileError):
@@ -293,7 +323,10 @@ class PtidError(InputFileError):
         "The subject label (or, where it is empty, the DICOM PatientID) is not a participant id: 1"
         " to 10 printable characters, no blank, no slash, not zeros only."
     )
-    remedy = "Correct the subject's label in Flywheel and run the gear on the file again."
+    remedy = (
+        "Correct the subject's label in Flywheel and run the gear on the file again; ask the"
+        " center's data manager which participant it is."
+    )
 
 
 class IdentityError(ImagingError):
@@ -311,8 +344,8 @@ class IdentifierNotFoundError(IdentityError):
     code = "identifier-not-found"
     cause = "The registry has no participant with this center (ADCID) and participant id (PTID)."
     remedy = (
-        "Check the subject label; when it is right, enroll the participant and run the gear on the"
-        " file again."
+        "Check the subject label; ask the center's data manager to enroll the participant or, where"
+        " that was done, NACC's help desk; then run the gear on the file again."
     )
 
 
@@ -324,7 +357,7 @@ class NaccidInvalidError(IdentityError):
         "A NACCID is not NACC or TEST and six digits, or is a TEST id in prod mode or a NACC id in"
         " dev mode."
     )
-    remedy = "Check database_mode; when it is right, tell NACC which subject this is."
+    remedy = "Check database_mode; when it is right, tell NACC's help desk which subject this is."
 
 
 class NaccidConflictError(IdentityError):
@@ -335,7 +368,7 @@ class NaccidConflictError(IdentityError):
         "The NACCID stored on the subject, the one in its label and the one the registry gives are"
         " not the same. The stored one was left as it is."
     )
-    remedy = "Ask NACC which one is right before anything is changed."
+    remedy = "Ask NACC's help desk which one is right before anything is changed."
 
 
 class DeliveryError(ImagingError):
@@ -347,7 +380,11 @@ class DeliveryError(ImagingError):
         "At least one image was refused by the server, or is damaged, cut short or not DICOM as the"
         " standard has it. All others were sent."
     )
-    remedy = "Look into the report: the file ending in _instances.csv has a reason for each image."
+    remedy = (
+        "Look into the report: the file ending in _instances.csv has a reason for each image; ask"
+        " the DICOM server's administrator about those it refused, and the scanner or PACS staff"
+        " about those that are damaged."
+    )
 
 
 class ServiceError(ImagingError):
@@ -361,7 +398,11 @@ class ServiceError(ImagingError):
     code = "service-unavailable"
     disposition = "fail-job"
     cause = "A service did not answer, or not usably, in all tries that the gear makes."
-    remedy = "Run the job again later; that is safe."
+    remedy = (
+        "Run the job again later, that is safe; when it goes on, ask whoever runs the named service"
+        " (the Flywheel site administrator, the owner of the AWS account; NACC's help desk for the"
+        " identifier API)."
+    )
 
     def __init__(self, service: str, problem: str, *, while_: str | None = None) -> None:
         doing = f" while {while_}" if while_ else ""
@@ -379,8 +420,8 @@ class UnreachableError(ServiceError):
         " firewall), or it ended or left it before it answered the association request."
     )
     remedy = (
-        "Check destination, port and tls_enabled; ask the server's administrator whether it runs"
-        " and whether the gear's host may connect. Then run the job again."
+        "Check destination, port and tls_enabled; ask the DICOM server's administrator whether it"
+        " runs and whether the gear's host may connect. Then run the job again."
     )
 
 
@@ -393,8 +434,8 @@ class OutOfResourcesError(ServiceError):
         " limit of its associations, until all of the gear's waits were over."
     )
     remedy = (
-        "Ask the server's administrator to make room; then run the job again. That is safe: what"
-        " was sent before is sent once more."
+        "Ask the DICOM server's administrator to make room; then run the job again. That is safe:"
+        " what was sent before is sent once more."
     )
 
 

@@ -210,7 +210,8 @@ def test_a_server_that_dies_and_comes_back_gets_everything(tmp_path: Path) -> No
 
         items = [item(at, pixels=200_000) for at in range(30)]
         items[7] = item(7, pixels=200_000, on_chunks=die)
-        results = send(server_at(scp.port), items)
+        patient = replace(QUICK, waits=(0.2, 1.0, 5.0))  # it takes a moment to start
+        results = send(server_at(scp.port, limits=patient), items)
         assert {each.outcome for each in results.values()} == {"sent"}
         arrived = sorted(stored_data_set(path)[1] for path in scp.files)
     assert died.is_set()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.gear.gear_helpers import Center, GearServer, leaks
+from tests.gear.gear_helpers import Center, GearServer
 
 if TYPE_CHECKING:
     from imaging_gears.sandbox import Sandbox
@@ -35,7 +35,8 @@ def make_center(
 ) -> Iterator[Callable[..., Center]]:
     """Makes centers on the shared site, whose fault list and request log are empty.
 
-    In the end no run may have said anything of the patient, or have left a file behind.
+    In the end no run may have said anything of the patient or of a key, on a command line of its
+    own or of a child neither, or have left a file behind.
     """
     made: list[Center] = []
 
@@ -46,9 +47,7 @@ def make_center(
     yield make
     sandbox.allowed_actions = None
     for each in made:
-        for ended in each.ended:
-            assert leaks(ended.out + ended.err, each.marks) == []
-            assert ended.left_behind == []
+        assert each.traces() == []
 
 
 @pytest.fixture

@@ -25,7 +25,7 @@ import subprocess
 import sys
 import time
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -144,12 +144,14 @@ class Ended:
 
     Attributes:
         code: exit code; minus the signal where it was killed.
+        seen: what ps showed of it at each of its requests, each line once.
         left: the files in its folder, temporary files and output included.
     """
 
     code: int
     out: str
     err: str
+    seen: str
     left: tuple[str, ...]
     seconds: float
     cpu: float = 0.0
@@ -289,6 +291,34 @@ def _become_the_gear(main: Any, order: Json) -> NoReturn:  # noqa: ANN401 - a fu
     os._exit(code)
 
 
+# --- What others on the machine see ---------------------------------------------------------------
+
+
+def seen_by_ps(pid: int) -> set[str]:
+    """Return what ps shows of a process and those below it: command lines and threads' names."""
+    return {
+        _read_now(path)
+        for process in _family(pid)
+        for path in (process / "cmdline", *process.glob("task/*/comm"))
+    }
+
+
+def _read_now(path: Path) -> str:
+    """Return the content of a file under /proc; nothing where its process or thread has ended."""
+    try:
+        return path.read_bytes().replace(b"\0", b" ").decode(errors="replace")
+    except OSError:
+        return ""
+
+
+def _family(pid: int) -> Iterator[Path]:
+    """Yield the folders under /proc of a process, its children and all below them."""
+    yield Path(f"/proc/{pid}")
+    for children in Path("/proc").glob(f"{pid}/task/*/children"):
+        for child in _read_now(children).split():
+            yield from _family(int(child))
+
+
 # --- Where it is run ------------------------------------------------------------------------------
 
 
@@ -300,6 +330,29 @@ class Started:
     began: float
     process: subprocess.Popen[bytes] | int
     center: Center
+    seen: set[str] = field(init=False, default_factory=set)
+
+    def __post_init__(self) -> None:
+        """Look at it, as ps does, whenever the site gets a request."""
+        self.center.sandbox.requests.watch(self._look)
+
+    def _look(self) -> None:
+        self.seen.update(seen_by_ps(self.pid))
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self.process if isinstance(self.process, int) else self.process.pid
+
+    def is_over(self) -> bool:
+        """Return whether it has ended, waited for or not."""
+        state = _read_now(Path(f"/proc/{self.pid}/stat")).rpartition(")")[2].split()
+        return not state or state[0] == "Z"
+
+    def kill(self) -> Ended:
+        """End it by SIGKILL."""
+        os.kill(self.pid, signal.SIGKILL)
+        return self.wait()
 
     def wait(self) -> Ended:
         """Wait for its end."""
@@ -307,10 +360,12 @@ class Started:
             ending = self.center.server.wait(self.process)
         else:
             ending = {"code": self.process.wait(SECONDS)}
+        self.center.sandbox.requests.unwatch(self._look)
         left = [path for path in self.folder.rglob("*") if path.is_file()]
         ended = Ended(
             out=(self.folder / "stdout").read_text(encoding="utf-8"),
             err=(self.folder / "stderr").read_text(encoding="utf-8"),
+            seen="\n".join(sorted(self.seen)),
             left=tuple(sorted(str(path.relative_to(self.folder)) for path in left)),
             seconds=time.monotonic() - self.began,
             **ending,
@@ -361,6 +416,19 @@ class Center:
             "identifier API's key in SSM": self.sandbox.identifiers.api_key,
             "identifier API's URL in SSM": self.sandbox.identifiers_url,
         }
+
+    def traces(self, more: Mapping[str, str] | None = None) -> list[str]:
+        """Return what its runs have told of the person or of a key, and what they left behind.
+
+        Looked through is what each has printed, how it ended included, and what ps showed of it and
+        of its children at each request. Of a file in its folders, the name is returned.
+
+        Args:
+            more: marks to look for besides `marks`.
+        """
+        marks = {**self.marks, **(more or {})}
+        found = [(leaks(f"{e.out}{e.err}{e.seen}", marks), e.left_behind) for e in self.ended]
+        return [each for told, left in found for each in (*told, *left)]
 
     # -- arranging ----------------------------------------------------------------------------
 

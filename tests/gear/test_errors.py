@@ -501,13 +501,18 @@ WARNED: Mapping[str, bytes | Fault] = {
 """Warning -> the upload that gives rise to it, or what is refused."""
 
 
-@pytest.mark.parametrize("code", WARNED)
-def test_a_warning_leaves_verdict_and_event_alone(center: Center, code: str) -> None:
-    """PASS, exit 0; each output that could be written carries the warning, the summary too."""
+def warned(center: Center, code: str) -> str:
+    """Bring a warning about; return the file's id."""
     given = WARNED[code]
     if isinstance(given, Fault):
         center.sandbox.faults.add(given)
-    file_id = center.upload(data=given if isinstance(given, bytes) else None)
+    return center.upload(data=given if isinstance(given, bytes) else None)
+
+
+@pytest.mark.parametrize("code", WARNED)
+def test_a_warning_leaves_verdict_and_event_alone(center: Center, code: str) -> None:
+    """PASS, exit 0; each output that could be written carries the warning, the summary too."""
+    file_id = warned(center, code)
     ended = center.quick(file_id)
     assert (ended.code, ended.err) == (0, "")
     assert ended.summary.startswith(f"verdict PASS ({code});")

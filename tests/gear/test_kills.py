@@ -1,125 +1,95 @@
-"""SIGKILL before and after every request of a first run, then the same job again.
+"""SIGKILL around every request of a run, then the same job again: it ends like one run.
 
-The site holds a request while the process is killed: before the request's effect (which then never
-comes), or after it, with the reply unsent. What ports can show is in tests/unit/lookup/test_kills;
-here the process, its HTTP clients and their connections are the real ones.
+What ports can show is in tests/unit/lookup/test_kills; here the process, its HTTP clients and their
+connections are the real ones. ``python -m benchmarks.kills`` does this for all pairs of moments.
 """
 
 from __future__ import annotations
 
-import os
-import signal
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 
-from imaging_gears.sandbox import Fault
-from tests.end_state import sorted_lines, timeless
 from tests.gear.gear_helpers import GEAR, NACCID, PTID, Center
+from tests.gear.kill_runs import Make, Undisturbed, World, copies, kills, new_versions, pairs
 
 # Lines that other tests go through as well, many times over.
 pytestmark = pytest.mark.no_cover
 
-Json = Any
 FEWEST = 13
 """Requests of a first run: one each to SSM, Lambda and S3, the others to Flywheel."""
-WRITES: tuple[Json, ...] = (
-    {"service": "flywheel", "method": "PUT", "route": "/subjects/*"},
-    {"service": "flywheel", "method": "POST", "route": "/projects/*/files"},
-    {"service": "flywheel", "method": "PATCH", "route": "/containers/*/info"},
-    {"service": "s3", "route": "PutObject"},
-    {"service": "flywheel", "method": "PATCH", "route": "/containers/*/info"},
-)
-"""What a first run writes, in this order; its tag comes after all of them."""
-
-
-def end_state(center: Center, subject: str, file_id: str) -> str:
-    """Return all that a run leaves, without time, chance, and the ids of this center."""
-    file, log = center.file(file_id), center.log()
-    state = timeless(
-        {
-            "subject": center.info(subject),
-            "file": (file["info"], file["tags"]),
-            "log": (sorted_lines(log["text"]), log["info"]),
-            "events": center.events(),
-        }
-    )
-    ids = {file_id: "FILE", file["parent_ref"]["id"]: "ACQUISITION", str(center.adcid): "ADCID"}
-    text = repr(state)
-    for each, name in ids.items():
-        text = text.replace(each, name)
-    return text
-
-
-def killed_at(center: Center, file_id: str, hold: Fault) -> None:
-    """Run the gear, and kill it while one of its requests is held."""
-    faults = center.sandbox.faults
-    faults.add(hold)
-    started = center.start(center.folder_of(file_id))
-    assert faults.wait_held()
-    assert isinstance(started.process, int)
-    os.kill(started.process, signal.SIGKILL)
-    ended = started.wait()
-    faults.clear()
-    assert ended.code == -signal.SIGKILL
 
 
 @pytest.fixture
-def another_center(make_center: Callable[..., Center]) -> Callable[[], Center]:
+def make(make_center: Callable[..., Center]) -> Make:
     """Makes centers whose jobs have folders apart from each other's."""
 
-    def make() -> Center:
+    def made() -> Center:
         center = make_center()
         center.root /= str(center.adcid)
         return center
 
-    return make
+    return made
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
-def test_a_killed_process_that_is_run_again_leaves_what_one_run_leaves(
-    another_center: Callable[[], Center], *, after: bool
-) -> None:
+def test_a_killed_process_that_is_run_again_leaves_what_one_run_leaves(make: Make) -> None:
     """Subject, QC log, event, file record and tag; after the last effect, of a second run."""
-    undisturbed = another_center()
-    subject, states = undisturbed.subject(), []
-    file_id = undisturbed.upload(subject)
-    undisturbed.sandbox.requests.clear()
-    undisturbed.run(file_id)
-    requests = [each.route for each in undisturbed.sandbox.requests.all()]
-    states.append(end_state(undisturbed, subject, file_id))
-    undisturbed.run(file_id)
-    states.append(end_state(undisturbed, subject, file_id))
-    assert len(requests) >= FEWEST
-
-    for number, route in enumerate(requests):
-        center = another_center()
-        subject = center.subject()
-        file_id = center.upload(subject)
-        killed_at(center, file_id, Fault(kind="hold", skip=number, after=after))
-        assert center.run(file_id).code == 0
-        finished = after and number == len(requests) - 1
-        assert end_state(center, subject, file_id) == states[finished], (number, route)
-        assert len(center.events()) == 1
+    trials = list(kills(make, Undisturbed(make)))
+    assert [trial for trial in trials if trial.wrong] == []
+    assert len(trials) >= 2 * FEWEST
+    finished = [trial.finished for trial in trials]
+    assert finished == sorted(finished)
+    assert finished[-1]
 
 
-def test_a_process_that_is_killed_at_every_step_still_ends_like_one_run(
-    another_center: Callable[[], Center],
-) -> None:
+@pytest.mark.slow
+def test_a_process_that_is_killed_twice_leaves_what_one_run_leaves(make: Make) -> None:
+    """The first time right after the log was written; the second time at every moment."""
+    expected = Undisturbed(make)
+    trials = list(pairs(make, expected, expected.writes[1:2]))
+    assert [trial for trial in trials if trial.wrong] == []
+    assert len(trials) > FEWEST
+
+
+@pytest.mark.slow
+def test_a_copy_that_is_killed_disturbs_nobody(make: Make) -> None:
+    """The other one waits right after its first write until then."""
+    expected = Undisturbed(make)
+    trials = list(copies(make, expected, expected.writes[:1]))
+    assert [trial for trial in trials if trial.wrong] == []
+    assert len(trials) > FEWEST
+
+
+@pytest.mark.slow
+def test_a_killed_process_whose_file_got_a_new_version(make: Make) -> None:
+    """Both jobs are run then, and what is there is what undisturbed ones leave."""
+    trials = list(new_versions(make))
+    assert [trial for trial in trials if trial.wrong] == []
+    assert len(trials) >= 2 * FEWEST
+
+
+def test_a_process_that_is_killed_after_every_write_still_ends_like_one_run(make: Make) -> None:
     """One job, run again and again: each time it comes one write further, and is killed there."""
-    undisturbed, center = another_center(), another_center()
-    states = []
-    for each in (undisturbed, center):
-        subject = each.subject()
-        file_id = each.upload(subject)
-        for write in WRITES if each is center else ():
-            killed_at(each, file_id, Fault(**write, kind="hold", after=True))
-        assert each.run(file_id).code == 0
-        states.append(end_state(each, subject, file_id))
-    assert states[0] == states[1]
-    assert len(center.events()) == 1
+    expected, world = Undisturbed(make), World.new(make)
+    writes = [expected.requests[moment // 2] for moment in expected.writes]
+    for service, method, route in writes[:-1]:
+        assert world.killed_at(1, service=service, method=method, route=route)
+    world.run()
+    assert world.wrong(expected.after(1)) == ()
+
+
+def test_an_end_that_differs_is_found(make: Make) -> None:
+    """A tag more, an event less, a run that failed."""
+    expected = Undisturbed(make).after(1)
+    world = World.new(make)
+    world.run()
+    assert world.wrong(expected) == ()
+    assert world.wrong(expected, events=2) == ("the number of events",)
+    world.center.sandbox.site.change_tags(world.file_id, add=["other"], remove=[])
+    assert world.wrong(expected) == ("the end state",)
+    world.center.run_in(world.center.folder_of(world.file_id, event_bucket=7))
+    assert world.wrong(expected) == ("the end state", "an exit code")
 
 
 def test_a_second_outcome_that_was_only_noted_is_announced(center: Center) -> None:
@@ -128,7 +98,7 @@ def test_a_second_outcome_that_was_only_noted_is_announced(center: Center) -> No
     file_id = center.upload()
     assert center.run(file_id).code == 0
     center.sandbox.identifiers.add("prod", center.adcid, PTID, NACCID)
-    killed_at(center, file_id, Fault(service="s3", route="PutObject", kind="hold"))
+    assert World(center, "", file_id).killed_at(0, service="s3", route="PutObject")
     assert center.run(file_id).code == 0
     assert center.verdict(file_id) == ("PASS", [], [f"{GEAR}-PASS"])
     assert sorted(each["status"] for each in center.events().values()) == ["FAIL", "PASS"]

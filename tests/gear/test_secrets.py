@@ -1,16 +1,15 @@
 """What a run prints names nobody and opens nothing, whatever goes wrong, however much it says.
 
-The fixture that makes centers looks through every run of every gear test; here are the runs with
-``debug``, the services that repeat what they were told, and the proof that a leak is found.
+The fixture that makes centers looks through every run of every gear test: what was printed, what ps
+showed at each request, what was left behind. Here are the runs with ``debug``, the services that
+repeat what they were told, and the proof that a leak is found.
 """
 
 from __future__ import annotations
 
 import base64
 import json
-import subprocess
-import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -38,14 +37,10 @@ from tests.gear.gear_helpers import (
     write_config,
     zipped,
 )
-from tests.gear.test_errors import CASES, MORE, Case
+from tests.gear.test_errors import CASES, MORE, NAMES, WARNED, Case, warned
 
 # Lines that other tests go through as well, many times over.
 pytestmark = [pytest.mark.no_cover, pytest.mark.slow]
-
-ONE_OF_EACH = {case.error: case for case in CASES}.values()
-"""The last case of each class of error; test_errors looks through all of them without debug."""
-
 
 UNGIVEN = {"birth date, ISO": "1947-03-09"}
 """A form of a mark that no run is given, but might make; looked for beside `Center.marks`."""
@@ -59,7 +54,7 @@ def printed(ended: Ended) -> str:
 # --- Runs with debug ------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("case", ONE_OF_EACH, ids=[case.error.code for case in ONE_OF_EACH])
+@pytest.mark.parametrize("case", CASES, ids=NAMES)
 def test_no_error_names_anybody_with_debug(center: Center, case: Case) -> None:
     """Neither the values that were wrong nor those that were right, nor a key."""
     arranged = case.arrange(center)
@@ -68,7 +63,17 @@ def test_no_error_names_anybody_with_debug(center: Center, case: Case) -> None:
     write_config(arranged.folder, document)
     ended = arranged.run(center)
     assert case.error.code in ended.out
-    assert leaks(printed(ended), {**center.marks, **MORE}) == []
+    assert center.traces(MORE) == []
+
+
+@pytest.mark.parametrize("code", WARNED)
+def test_no_warning_names_anybody_with_debug(center: Center, code: str) -> None:
+    """Neither what the file holds, nor what a service was asked."""
+    file_id = warned(center, code)
+    ended = center.quick(file_id, debug=True)
+    assert " DEBUG " in ended.out
+    assert f"({code})" in ended.summary
+    assert center.traces(MORE) == []
 
 
 def test_a_pass_names_nobody(center: Center) -> None:
@@ -106,8 +111,7 @@ def test_no_fault_names_anybody_with_debug(center: Center, tmp_path: Path, cell:
     result = run_cell(talkative, cell)
     assert result.end == cell.end, said(result.ended)
     assert " DEBUG " in result.ended.out
-    assert leaks(printed(result.ended), {**talkative.marks, **UNGIVEN}) == []
-    assert result.ended.left_behind == []
+    assert talkative.traces(UNGIVEN) == []
 
 
 # --- Services that repeat what they were told -----------------------------------------------------
@@ -184,50 +188,15 @@ def test_the_https_transport_s_key_is_not_told(center: Center) -> None:
 # --- What others on the machine see ---------------------------------------------------------------
 
 
-def read_now(path: Path) -> str:
-    """Return the content of a file under /proc; nothing where its process or thread has ended."""
-    try:
-        return path.read_bytes().replace(b"\0", b" ").decode(errors="replace")
-    except OSError:
-        return ""
-
-
-def family(pid: int) -> Iterator[Path]:
-    """Yield the folders under /proc of a process, its children and all below them."""
-    yield Path(f"/proc/{pid}")
-    for children in Path("/proc").glob(f"{pid}/task/*/children"):
-        for child in read_now(children).split():
-            yield from family(int(child))
-
-
-def seen_by_ps(pid: int) -> str:
-    """Return what ps shows of a process and those below it: command lines and threads' names."""
-    return "\n".join(
-        read_now(path)
-        for process in family(pid)
-        for path in (process / "cmdline", *process.glob("task/*/comm"))
-    )
-
-
 @pytest.mark.parametrize("debug", [False, True], ids=["", "debug"])
 def test_ps_shows_nobody(center: Center, *, debug: bool) -> None:
-    """The true command, looked at while each of its requests is held in turn."""
+    """The true command, looked at while each of its requests waits, as every run here is."""
     prefix = center.parameters(url="{identifiers_url}", key="{identifiers_key}")
     folder = center.folder_of(center.upload(), debug=debug, apikey_path_prefix=prefix)
-    faults, looked = center.sandbox.faults, set()
-    faults.add(Fault(kind="hold", times=None))
-    started = center.start(folder, exec_=True)
-    assert isinstance(started.process, subprocess.Popen)
-    while started.process.poll() is None:
-        if not faults.wait_held(timeout=0.1):
-            continue
-        held, shown = faults.held(), seen_by_ps(started.process.pid)
-        assert leaks(shown, {**center.marks, **UNGIVEN}) == []
-        if MODULE in shown:  # it is not about to end
-            looked.update(service for service, _ in held)
-        faults.release()
-    assert started.wait().code == 0
-    assert looked == {"flywheel", "ssm", "s3", "identifiers"}
+    ended = center.run_in(folder, exec_=True)
+    assert ended.code == 0
+    assert MODULE in ended.seen
+    assert center.traces(UNGIVEN) == []
 
 
 # --- What is written ------------------------------------------------------------------------------
@@ -265,20 +234,33 @@ def test_a_leak_in_a_log_line_is_found(center: Center) -> None:
     center.ended.clear()  # or the fixture would find it, too
 
 
-def test_a_leak_on_a_command_line_is_found() -> None:
-    """That of a child, which has it from a variable: a variable itself is nothing that ps shows."""
-    child = f"""{sys.executable} -c 'print("ready", flush=True); input()' $PLANTED"""
-    with subprocess.Popen(
-        ["sh", "-c", f"{child}; exit"],
-        env={"PLANTED": PTID},
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-    ) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline() == b"ready\n"
-        shown = seen_by_ps(process.pid)
-        process.communicate(b"\n")
-    assert leaks(shown, MARKS) == ["PTID"]
+CHILD = f"""
+import subprocess, sys
+sys.planted = subprocess.Popen(
+    ["cat", "-", {PTID!r}], stdin=subprocess.PIPE, stderr=subprocess.DEVNULL
+)
+"""
+"""Python runs this at its start where it is called sitecustomize; the child ends with the gear."""
+
+
+def test_a_leak_on_a_command_line_is_found(center: Center, tmp_path: Path) -> None:
+    """That of a child of the gear, in a run like any other."""
+    (tmp_path / "sitecustomize.py").write_text(CHILD)
+    folder = center.folder_of(center.upload())
+    ended = center.run_in(folder, exec_=True, environ={"PYTHONPATH": str(tmp_path)})
+    assert (ended.code, leaks(printed(ended), center.marks)) == (0, [])
+    assert center.traces() == ["PTID"]
+    center.ended.clear()  # or the fixture would find it, too
+
+
+@pytest.mark.parametrize("place", ["tmp", "output", "work"])
+def test_a_file_that_is_left_behind_is_found(center: Center, place: str) -> None:
+    """It need not even hold anything."""
+    folder = center.folder_of(center.upload())
+    (folder / place / "header.dcm").touch()
+    assert center.run_in(folder).code == 0
+    assert center.traces() == [f"{place}/header.dcm"]
+    center.ended.clear()  # or the fixture would find it, too
 
 
 ENCODINGS: Mapping[str, Callable[[str], str]] = {

@@ -149,6 +149,7 @@ def test_hold_and_release(sandbox: Sandbox, *, after: bool) -> None:
     assert written(sandbox) is after
     assert sandbox.faults.held() == [("flywheel", "/{kind}/{id}/info")]
     assert sandbox.faults.release() == 1
+    assert sandbox.faults.held() == []
     thread.join()
     assert statuses == [200]
     assert written(sandbox)
@@ -221,6 +222,23 @@ def test_sdk_repeats_a_dropped_patch(sandbox: Sandbox, fw: flywheel.Client) -> N
     found.update_info({"a": 1})
     assert [request.fault for request in sandbox.requests.all()] == ["drop-after", None]
     assert written(sandbox)
+
+
+def test_a_watcher_is_called_before_anything_comes_of_a_request(sandbox: Sandbox) -> None:
+    """Once for each request, whatever a fault does to it; after `unwatch` no more."""
+    sandbox.faults.add(Fault(kind="drop-before"))
+    statuses: list[int | None] = []
+
+    def look() -> None:
+        statuses.append(sandbox.requests.all()[-1].status)
+
+    sandbox.requests.watch(look)
+    with pytest.raises(http.client.RemoteDisconnected):
+        ask(sandbox)
+    ask(sandbox)
+    sandbox.requests.unwatch(look)
+    ask(sandbox)
+    assert statuses == [None, None]
 
 
 def test_requests_are_recorded_and_counted(sandbox: Sandbox, aws: Callable[..., Any]) -> None:

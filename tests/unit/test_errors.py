@@ -6,6 +6,7 @@ import pytest
 
 from imaging_gears import errors
 from imaging_gears.errors import ImagingError, ServiceError, subclasses
+from imaging_gears.model import findings
 
 KINDS = subclasses()[1:]
 # The table of errors (docs and design): what each branch does to the job.
@@ -17,6 +18,64 @@ DISPOSITIONS = {
     errors.ServiceError: "fail-job",
     errors.UnexpectedError: "fail-job",
 }
+
+# Whom there is to ask, and what each can do that the others can't.
+DATA_MANAGER = "the center's data manager"  # knows the participants and where images belong
+HELP_DESK = "NACC's help desk"  # speaks for the registry, its API and the centers' numbers
+FLYWHEEL = "the Flywheel site administrator"  # gear rules, keys and permissions, allow lists
+AWS = "the owner of the AWS account"  # parameters, buckets, functions and their permissions
+DICOM_SERVER = "the DICOM server's administrator"  # who may send to it, and with what certificate
+SCANNER = "the scanner or PACS staff"  # make the images, and export them
+DEVELOPERS = "the gear's developers"
+PEOPLE = {DATA_MANAGER, HELP_DESK, FLYWHEEL, AWS, DICOM_SERVER, SCANNER, DEVELOPERS}
+WHO_CAN_HELP = {
+    "config-invalid": {FLYWHEEL},
+    "aws-credentials-missing": {FLYWHEEL},
+    "permission-denied": {FLYWHEEL, AWS, HELP_DESK},
+    "parameter-missing": {AWS},
+    "key-of-another-site": {FLYWHEEL, AWS},
+    "adcid-invalid": {HELP_DESK},
+    "not-found": {FLYWHEEL, AWS},
+    "nothing-to-send": {DATA_MANAGER},
+    "tls-files-invalid": {DICOM_SERVER},
+    "certificate-refused": {DICOM_SERVER},
+    "tls-refused": {DICOM_SERVER},
+    "association-rejected": {DICOM_SERVER},
+    "called-ae-title-unknown": {DICOM_SERVER},
+    "calling-ae-title-unknown": {DICOM_SERVER},
+    "file-unusable": {SCANNER},
+    "not-dicom": {SCANNER},
+    "archive-unreadable": {SCANNER},
+    "header-unreadable": {SCANNER},
+    "attribute-missing": {SCANNER},
+    "attribute-invalid": {SCANNER},
+    "ptid-invalid": {DATA_MANAGER},
+    "identity-unknown": {DATA_MANAGER},
+    "identifier-not-found": {DATA_MANAGER, HELP_DESK},
+    "naccid-invalid": {HELP_DESK},
+    "naccid-conflict": {HELP_DESK},
+    "images-not-sent": {DICOM_SERVER, SCANNER},
+    "dicom-server-unreachable": {DICOM_SERVER},
+    "dicom-server-out-of-resources": {DICOM_SERVER},
+    "service-unavailable": {FLYWHEEL, AWS, HELP_DESK},
+    "unexpected-error": {DEVELOPERS},
+    "ptid-mismatch": {DATA_MANAGER},
+    "no-preamble": {SCANNER},
+    "no-transfer-syntax": {SCANNER},
+    "undecodable-characters": {SCANNER},
+    "mixed-identity": {DATA_MANAGER},
+    "multiple-values": {SCANNER},
+    "qc-log-not-written": {FLYWHEEL},
+    "event-not-captured": {AWS},
+    "file-record-not-written": {FLYWHEEL},
+}
+"""Code -> those to whom what is at fault belongs."""
+REMEDIES = {kind.code: kind.remedy for kind in (*KINDS, *findings.WARNINGS)}
+
+
+def asked(remedy: str) -> set[str]:
+    """Return the people whom a remedy names."""
+    return {person for person in PEOPLE if person in remedy}
 
 
 def made(kind: type[ImagingError]) -> ImagingError:
@@ -96,3 +155,21 @@ def test_subclasses_lists_parents_before_children() -> None:
         for parent in kind.__mro__[1:]
         if parent in listed
     )
+
+
+@pytest.mark.parametrize("code", REMEDIES)
+def test_a_remedy_names_those_who_can_help(code: str) -> None:
+    """Whom to ask for what the reader may not do or know: nobody else, and nobody missing."""
+    assert asked(REMEDIES[code]) == WHO_CAN_HELP[code]
+    # Named by the words of the list only: a word for one of them beside these would be a second.
+    rest = REMEDIES[code]
+    for person in PEOPLE:
+        rest = rest.replace(person, "")
+    assert not {"administrator", "staff", "help desk", "manager", "owner"} & set(rest.split())
+
+
+def test_every_code_has_somebody_who_can_help_and_everybody_is_asked_somewhere() -> None:
+    """No code without an entry, no entry without a code, no one who is named for nothing."""
+    assert WHO_CAN_HELP.keys() == REMEDIES.keys()
+    assert set().union(*WHO_CAN_HELP.values()) == PEOPLE
+    assert asked("Correct the label and run the gear again.") == set()

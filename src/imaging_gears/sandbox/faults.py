@@ -199,6 +199,7 @@ class Faults:
         """Let every held request go on, and return how many there were."""
         with self._lock:
             count = len(self._held)
+            self._held.clear()
             self._generation += 1
             self._lock.notify_all()
         return count
@@ -220,7 +221,8 @@ class Faults:
                         return False
                     self._lock.wait(0.02)
             finally:
-                self._held.remove(entry)
+                if self._generation == generation:
+                    self._held.remove(entry)
         return not gone()
 
 

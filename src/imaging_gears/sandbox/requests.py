@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 
@@ -44,14 +45,32 @@ class RequestLog:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._requests: dict[int, Request] = {}
+        self._watchers: list[Callable[[], None]] = []
         self._next = 0
+
+    def watch(self, look: Callable[[], None]) -> None:
+        """Call `look` whenever a request has arrived, before anything comes of it.
+
+        It is called in the thread of the connection; the client waits meanwhile.
+        """
+        with self._lock:
+            self._watchers.append(look)
+
+    def unwatch(self, look: Callable[[], None]) -> None:
+        """Call `look` no more."""
+        with self._lock:
+            self._watchers.remove(look)
 
     def begin(self, request: Request) -> int:
         """Record a request that has arrived, and return its number for `finish`."""
         with self._lock:
             self._next += 1
-            self._requests[self._next] = request
-            return self._next
+            number = self._next
+            self._requests[number] = request
+            watchers = list(self._watchers)
+        for look in watchers:
+            look()
+        return number
 
     def finish(self, number: int, status: int | None, bytes_out: int, fault: str | None) -> None:
         """Record how request `number` ended; unknown after a `clear`."""
