@@ -39,7 +39,8 @@ WATCHED = (*UIDS, "FrameOfReferenceUID", "SliceThickness", "PatientAge", "PixelD
 def sample(name: str) -> bytes:
     """Return one of pydicom's files, its SOP instance UID that of no other sample.
 
-    Two of them have another one in their file meta, which the gear refuses; it is made the same.
+    Two of them have another one in their file meta, which nothing asks; `storescp` writes that of
+    the data set there, and so that the two files can be compared, it is made the same.
     """
     content = Path(str(get_testdata_file(name, download=False))).read_bytes()
     data_set = dcmread(DicomBytesIO(content))

@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import re
+from pathlib import Path
+
+import pytest
 
 from tests.gear_send.send_helpers import (
     Session,
@@ -32,6 +37,40 @@ def test_a_file_gets_its_verdict_and_the_session_its_report(session: Session) ->
     assert record["job_info"]["inputs"]["file"]["file_id"] == file_id
     (name,) = (each for each in session.reports() if "instances" not in each)
     assert name.startswith("dicom-send_report-visit-of-Zelda_T1_")
+
+
+@pytest.mark.parametrize("packed", [True, False])
+def test_a_run_leaves_its_input_as_it_was(session: Session, *, packed: bool) -> None:
+    """Every byte and the time of its last change, though the tag goes into what is sent."""
+    content = zipped(*slices(3)) if packed else slices(1)[0]
+    file_id = session.acquisition("T1", content)
+    folder = on_file(session, file_id)
+    document = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    path = Path(document["inputs"]["file"]["location"]["path"])
+    os.utime(path, ns=(1_000_000_007, 1_000_000_009))
+    before = path.stat()
+    ended = session.run(folder)
+    assert ended.code == 0, ended.out
+    assert len(session.archive.images()) == (3 if packed else 1)
+    assert path.read_bytes() == content
+    after = path.stat()
+    assert (after.st_mtime_ns, after.st_ino) == (1_000_000_009, before.st_ino)
+    assert [each.name for each in path.parent.iterdir() if path.name in each.name] == [path.name]
+
+
+def test_the_line_of_a_file_has_its_rates(session: Session) -> None:
+    """Images and megabytes a second, which belong to the seconds in the same line."""
+    images = slices(20)
+    file_id = session.acquisition("T1", zipped(*images))
+    ended = session.run(on_file(session, file_id))
+    line = re.search(r"20 of 20 images sent.* ([\d.]+) s, (\d+) images/s, ([\d.]+) MB/s", ended.out)
+    assert line is not None, ended.out
+    seconds, rate, megabytes = map(float, line.groups())
+    assert rate > 0
+    assert 20 / (seconds + 0.06) - 1 <= rate
+    # An image is what it was without 300 to 400 bytes of meta information, and with the tag.
+    size = sum(map(len, images)) / len(images) / 1_000_000
+    assert megabytes == pytest.approx(rate * size, rel=0.1, abs=0.1)
 
 
 def test_a_file_with_a_cut_image_fails(session: Session) -> None:

@@ -201,18 +201,14 @@ class WholeUpload:
         content = Gunzipped(self._file)
         if not is_tar_header(content.read_at(0, BLOCK)):
             raise ArchiveError("The upload is a gzip file that holds no tar.")
-        number, is_cut = 0, False
-        for member in self._up_to_a_damage(self._tar_members(content, content.open)):
-            number, is_cut = member.number + 1, member.name is None
-            yield member
+        yield from self._up_to_a_damage(self._tar_members(content, content.open))
         try:
             content.finish()
-        except ArchiveError as error:
-            # A gzip has one checksum for all of it: when that is wrong, any member may be.
+        except ArchiveError:
+            # A gzip has one checksum for all of it: when that is wrong, any member may be. That it
+            # is cut off was told: members are looked for up to the end of the content.
             if content.damaged:
                 raise
-            if not is_cut:
-                yield PassedMember(number, None, error.message, lost=True)
 
     def _tar_members(
         self, file: ReadAt, section: Callable[[int, int], Passable]

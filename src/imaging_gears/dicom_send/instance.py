@@ -14,7 +14,7 @@ from imaging_gears.dicom_send.recode import recoded
 from imaging_gears.dicom_send.splicing import Spliced, held_back
 from imaging_gears.dicom_send.tagging import Group, Mark, check_mark, plan
 from imaging_gears.dicom_send.walking import Walk
-from imaging_gears.errors import InputFileError, NotDicomError
+from imaging_gears.errors import HeaderError, InputFileError, NotDicomError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -247,10 +247,22 @@ def _instance(member: WholeMember, walk: Walk, tag: Plan) -> Instance:
         sop_instance_uid=walk.sop_instance_uid or "",
         transfer_syntax_uid=walk.transfer_syntax_uid,
         marked=not tag.edits,
-        length=length,
+        length=_even(length),
         mark_tags=(tag.creator, tag.value),
         pieces=source.pieces,
     )
+
+
+def _even(length: int) -> int:
+    """Return the length of a data set, which is even as those of all its elements (PS3.5 7.1.1).
+
+    Raises:
+        HeaderError: it is not. Its last fragment could not be sent (PS3.8 E.2): DCMTK's servers
+            abort the association, which looks like a lost connection.
+    """
+    if length % 2:
+        raise HeaderError("The data set has an odd length: a value in it is not padded.")
+    return length
 
 
 def as_uncompressed(instance: Instance, transfer_syntax_uid: str) -> Instance:
@@ -264,8 +276,8 @@ def as_uncompressed(instance: Instance, transfer_syntax_uid: str) -> Instance:
         transfer_syntax_uid: one of the first three.
 
     Raises:
-        HeaderError: one of the two is another transfer syntax, or something nested in the data set
-            contradicts its lengths.
+        HeaderError: one of the two is another transfer syntax, something nested in the data set
+            contradicts its lengths, or its length would be odd.
         ImagingError: as `Instance.chunks` does.
     """
     if transfer_syntax_uid == instance.transfer_syntax_uid:
@@ -281,7 +293,7 @@ def as_uncompressed(instance: Instance, transfer_syntax_uid: str) -> Instance:
         sop_instance_uid=instance.sop_instance_uid,
         transfer_syntax_uid=transfer_syntax_uid,
         marked=instance.marked,
-        length=sum(map(len, pieces())),
+        length=_even(sum(map(len, pieces()))),
         mark_tags=instance.mark_tags,
         pieces=pieces,
     )

@@ -19,10 +19,16 @@ from hypothesis import strategies as st
 from imaging_gears.dicom import bounds, stored
 from imaging_gears.dicom_send import splicing
 from imaging_gears.dicom_send.images import pixel_bytes
-from imaging_gears.dicom_send.instance import Instance, Mark, Refused, examine
+from imaging_gears.dicom_send.instance import (
+    Instance,
+    Mark,
+    Refused,
+    as_uncompressed,
+    examine,
+)
 from imaging_gears.dicom_send.passing import NESTED
 from imaging_gears.dicom_send.walking import Walk
-from imaging_gears.errors import ArchiveError, ConfigError, ImagingError
+from imaging_gears.errors import ArchiveError, ConfigError, HeaderError, ImagingError
 from tests.unit.dicom.builders import (
     BIG,
     CT_IMAGE,
@@ -507,6 +513,10 @@ REFUSED = {
         body() + FRAGMENTS,
         "compressed, and the file does not say how",
     ),
+    "an odd length": (
+        dicom(extra={0x00100020: element(0x00100020, "LO", "123", length=3)}),
+        "odd length",
+    ),
     "no free block": (
         dicom(extra={0x00210010 + n: element(0x00210010 + n, "LO", "other") for n in range(0xF0)}),
         "no free block",
@@ -568,6 +578,18 @@ def test_sequences_and_private_groups_around_the_tag_stay(path: Path) -> None:
     data = body(extra={0x00081140: nested, **own})
     value = element(0x00211001, "LO", "DICOM Send")
     assert sent(path, meta(EXPLICIT) + data + pixels()) == [data + value + pixels()]
+
+
+def test_two_values_of_odd_lengths_make_an_even_one(path: Path) -> None:
+    """Then it can be sent; what is deflated is padded as a whole, and not in another syntax."""
+    extra = {tag: element(tag, "LO", "123", length=3) for tag in (0x00100020, 0x00100021)}
+    assert len(sent(path, dicom(extra=extra))) == 1
+    del extra[0x00100021]
+    path.write_bytes(dicom(DEFLATED, extra))
+    with examine(path, MARK) as contents:
+        (instance,) = contents.instances
+        with pytest.raises(HeaderError, match="odd length"):
+            as_uncompressed(instance, EXPLICIT)
 
 
 def test_a_group_length_is_corrected(path: Path) -> None:

@@ -187,7 +187,7 @@ FAULTS = {
     "not made of items": element(0x00081140, "SQ", element(0x00081150, "UI", "1.2")),
     "contradicts its lengths": element(0x00081140, "SQ", item(0xFFFEE000, 8) + b"\x08\0\5\0CS\2\0"),
     "outside of a sequence": element(0x00081140, "SQ", item(0xFFFEE000, 8) + item(0xFFFEE0DD, 0)),
-    "does not fit its VR": element(0x00181310, "US", b"123", length=3),
+    "does not fit its VR": element(0x00181310, "UL", b"123456"),
     "compressed data where": element(0x00091001, "OB", length=UNDEFINED) + item(0xFFFEE0DD, 0),
 }
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from imaging_gears.dicom_send import main
 from imaging_gears.dicom_send.config import SendConfig
 from imaging_gears.dicom_send.main import VERIFY_WAITS, DicomSend
 from imaging_gears.dicom_send.report import FileReport
@@ -420,6 +421,17 @@ def test_an_error_among_the_images_leaves_each_its_row() -> None:
         send.run(iter([Upload("a.zip", None, lambda: Path("a.zip"))]))
     assert told(send.reports[0]) == (3, 1, "Incomplete")
     assert notes(send.reports[0]) == [("failed", 0), ("failed", 1)]
+
+
+def test_the_line_of_a_file_has_images_and_megabytes_a_second(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Three images of 2 MB in two seconds: what was sent, over the time that the file took."""
+    times = iter([0.0, 0.0, 2.0])
+    monkeypatch.setattr(main.time, "perf_counter", lambda: next(times))
+    with caplog.at_level(logging.INFO):
+        run(FakeContents(images("1.1", "1.2", "1.3", content=bytes(2_000_000))))
+    assert "3 of 3 images sent, 0 left out; 2.0 s, 2 images/s, 3.0 MB/s" in caplog.text
 
 
 def test_the_log_has_ids_and_counts_and_no_patient(caplog: pytest.LogCaptureFixture) -> None:
