@@ -119,7 +119,8 @@ class InMemorySite:
         """Make a new version of a file, as somebody's upload does."""
         container = self._containers[container_id]
         versions = self._named(container_id, name)
-        file_id = versions[0].file_id if versions else f"{len(self._files) + 0xF0:024x}"
+        latest = max((int(file_id, 16) for file_id, _ in self._contents), default=0xEF)
+        file_id = versions[0].file_id if versions else f"{latest + 1:024x}"
         state = FileState(
             file_id=file_id,
             version=len(versions) + 1,

@@ -182,8 +182,6 @@ class Cell:
             return TRIES + LAST_TRIES
         # Two puts of one key at once, or an upload that perhaps was done: looked at, done again.
         looks = self.failure.severity == "conflict" and self.call.name in _LOOKED_AT
-        if (self.call.name, self.failure.severity) == ("GET log", "missing"):
-            return 2
         tries = 1 if final and not looks else TRIES
         return tries * (2 if self.call.stage in ("input", "context", "label") else 1)
 
@@ -207,8 +205,6 @@ def end_of(call: Call, failure: Failure) -> End:
     done = {call.effect} if failure.severity == "unconfirmed" and call.effect else set()
     if call.stage in _WARNINGS:
         missing, code = _WARNINGS[call.stage]
-        # What is not there is begun anew; that it stays away after that is not believed.
-        done |= {LOG} if (call.name, failure.severity) == ("GET log", "missing") else set()
         # The put whose reply was lost has written the event that could not be read then.
         done |= {EVENT} if call.given == "lost reply" else set()
         return End(0, (ALL - {missing}) | done, frozenset({code}))

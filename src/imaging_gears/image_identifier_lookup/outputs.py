@@ -133,11 +133,19 @@ class QcLog:
         try:
             state = self.files.file(self._file_ids[name])
         except NotFoundError:
-            if any(file_id == self._file_ids[name] for file_id, _ in self._versions):
-                raise  # Flywheel has just shown or taken it: to upload again would not help
-            del self._file_ids[name]  # deleted since the project was read
-            return None
+            if self._is_listed(name):
+                raise  # it is there and can't be read: an upload would lose what it holds
+            return self._newest(name)
         return self._with_text(state)
+
+    def _is_listed(self, name: str) -> bool:
+        """Return whether the project still has the log whose read was answered by "not there".
+
+        One that was deleted since the project was read is begun anew, by this job or by another.
+        """
+        gone = self._file_ids.pop(name)
+        self._file_ids = {**self.files.project(self.project.id).files}
+        return self._file_ids.get(name) == gone
 
     def _read(self, file_id: str, number: int) -> LogVersion | None:
         """Return an earlier version, None where somebody has deleted it."""

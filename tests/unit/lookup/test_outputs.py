@@ -302,6 +302,41 @@ def test_a_log_that_was_deleted_meanwhile_begins_anew(center: Center) -> None:
     assert runs(center) == ["f1#1"]
 
 
+def test_a_log_that_is_listed_and_can_not_be_read_is_left_alone(center: Center) -> None:
+    """404 for a file that the project still has is a failed read: no upload is made from that."""
+    writer(center).write(LOG, entry("f0"))
+    log, before = writer(center), center.site.dump()
+    center.site.on.add("file", NotFoundError("It is gone."), times=None)
+    with pytest.raises(NotFoundError):
+        log.write(LOG, entry("f1"))
+    assert center.site.on.calls == ["file", "project"]
+    assert center.site.dump() == before
+
+
+def test_a_log_that_another_job_has_begun_anew_goes_on(center: Center) -> None:
+    """It was deleted, and made again, since the project was read: it is read, then written."""
+    writer(center).write(LOG, entry("f0"))
+    log = writer(center)
+    center.site.delete(center.log_file().file_id)
+    writer(center).write(LOG, entry("f1"))
+    log.write(LOG, entry("f2"))
+    assert runs(center) == ["f1#1", "f2#1"]
+    assert center.log_file().version == 2
+
+
+def test_a_log_that_is_deleted_after_an_upload_begins_anew(center: Center) -> None:
+    """Other jobs came between, and then somebody deletes it."""
+    writer(center).write(LOG, entry("f0"))
+    log = writer(center)
+    center.site.on.add(
+        "upload_project_file", lambda: center.site.put(center.project, LOG, b"theirs\n")
+    )
+    center.site.on.add("upload_project_file", lambda: center.site.delete(log_id), after=True)
+    log_id = center.log_file().file_id
+    log.write(LOG, entry("f1"))
+    assert runs(center) == ["f1#1"]
+
+
 def test_writers_without_end_are_given_up_on(center: Center) -> None:
     """After a bounded number of uploads; the entry is in the history and in the next repair."""
     log = writer(center)
