@@ -385,7 +385,19 @@ def test_what_is_held_in_memory_does_not_grow_with_the_associations(
         assert tracemalloc.get_traced_memory()[0] < (2 * 3.5 + 4 * 0.5 + 0.5) * bounds.MIB
         held.clear()
         assert tracemalloc.get_traced_memory()[0] < (2 * 3.5 + 0.5) * bounds.MIB
+        for instance in contents.instances:
+            next(instance.chunks())
+        assert tracemalloc.get_traced_memory()[0] < (2 * 3.5 + 0.5) * bounds.MIB
         tracemalloc.stop()
+
+
+def test_a_held_member_that_is_cut_after_it_was_examined_gives_no_byte(path: Path) -> None:
+    """The file has become shorter: what is missing is told before anything is sent."""
+    path.write_bytes(packed_zip([("a", large(3 * bounds.MIB))], method=0))
+    with examine(path, MARK) as contents:
+        os.truncate(path, 2 * bounds.MIB)
+        (instance,) = contents.instances
+        assert received(instance) == b""
 
 
 def test_a_long_stored_member_is_checked_again_only_in_a_file_that_changed(
