@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from contextlib import AbstractContextManager
     from pathlib import Path
-    from types import TracebackType
 
 DIRECTORY: Final = "directory"
 """The reason to pass over a folder."""
@@ -105,12 +104,7 @@ class Upload:
         self._file = RandomFile(self._path)
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """Close the file."""
         self._opened.close()
 

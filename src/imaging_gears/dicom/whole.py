@@ -32,7 +32,6 @@ from imaging_gears.errors import ArchiveError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
-    from types import TracebackType
 
     from imaging_gears.dicom.random_file import Passable
     from imaging_gears.dicom.tar import ReadAt
@@ -98,12 +97,7 @@ class WholeUpload:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:

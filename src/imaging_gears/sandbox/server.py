@@ -29,7 +29,6 @@ from imaging_gears.sandbox.wire import Call, Reply, Target, WireServer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from types import TracebackType
 
 Json = dict[str, Any]
 HOST = "127.0.0.1"
@@ -156,12 +155,7 @@ class Sandbox:
         """Return itself."""
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """Stop."""
         self.stop()
 
