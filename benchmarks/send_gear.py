@@ -73,5 +73,6 @@ def start(
         "TMPDIR": str(place / "tmp"),
         "PATH": os.environ["PATH"],
         "PYTHONDONTWRITEBYTECODE": "1",
+        **{name: value for name, value in os.environ.items() if name == "PYTHONPATH"},
     }
     return Start((sys.executable, "-m", _MODULE), environ)

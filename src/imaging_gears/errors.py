@@ -377,8 +377,9 @@ class DeliveryError(ImagingError):
     code = "images-not-sent"
     disposition = "fail-job"
     cause = (
-        "At least one image was refused by the server, or is damaged, cut short or not DICOM as the"
-        " standard has it. All others were sent."
+        "At least one image was refused by the server, or was not tried because the server was"
+        " given up, or is damaged, cut short or not DICOM as the standard has it. All others were"
+        " sent."
     )
     remedy = (
         "Look into the report: the file ending in _instances.csv has a reason for each image; ask"

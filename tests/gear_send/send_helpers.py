@@ -201,7 +201,11 @@ class Session:
             "HOME": str(folder),
             "TMPDIR": str(folder / "tmp"),
             "PATH": os.environ["PATH"],
-            **{key: value for key, value in os.environ.items() if key.startswith("COV")},
+            **{
+                key: value
+                for key, value in os.environ.items()
+                if key.startswith(("COV", "PYTHONPATH"))
+            },
         }
         with (folder / "log").open("wb") as log:
             return subprocess.Popen(
