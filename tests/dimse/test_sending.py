@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from pathlib import Path
 
 import pytest
 from pynetdicom import AllStoragePresentationContexts
+from pynetdicom.association import Association as Negotiation
 
 from imaging_gears.adapters.dimse import DimseServer
 from imaging_gears.adapters.dimse_opening import Opening
@@ -30,6 +32,7 @@ from tests.dimse.items import (
 from tests.dimse.peers import (
     QUICK,
     free_port,
+    listening,
     no_thread_left,
     scripted,
     send,
@@ -247,6 +250,46 @@ def test_an_error_that_nobody_expects_comes_out_of_send(tmp_path: Path) -> None:
     raises = pytest.raises(KeyError, match="bug")
     with storescp(tmp_path / "in", "--fork") as scp, no_thread_left(), raises:
         send(server_at(scp.port), [item(0, on_chunks=fault), item(1)])
+
+
+@pytest.mark.parametrize("worker", [0, 1])
+def test_a_signal_while_workers_start_comes_out_of_send(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, worker: int
+) -> None:
+    """A job that is cancelled just then ends as one that is cancelled."""
+    start = threading.Thread.start
+
+    def interrupted(thread: threading.Thread) -> None:
+        if thread.name == f"dicom-send-{worker}":
+            raise KeyboardInterrupt
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", interrupted)
+    with storescp(tmp_path / "in", "--fork") as scp, no_thread_left():
+        with pytest.raises(KeyboardInterrupt):
+            send(server_at(scp.port), [item(0), item(1)])
+        time.sleep(0.1)
+
+
+def test_an_association_that_is_interrupted_leaves_no_thread(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A signal while the server has not answered yet: pynetdicom's own thread ends, too."""
+    monkeypatch.setattr(Negotiation, "request", _interrupted)
+    with (
+        listening(lambda connection: bool(connection.recv(9999))) as port,
+        no_thread_left(),
+        pytest.raises(KeyboardInterrupt),
+    ):
+        server_at(port).echo()
+
+
+def _interrupted(negotiation: Negotiation) -> None:
+    """Begin to negotiate as pynetdicom does, and be interrupted while the answer is waited for."""
+    negotiation.dul.start()
+    assert negotiation.dul.daemon
+    assert negotiation.daemon
+    raise KeyboardInterrupt
 
 
 def test_uids_that_are_none_never_reach_the_wire(tmp_path: Path) -> None:

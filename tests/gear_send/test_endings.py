@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import signal
+import socket
 import subprocess
 import time
 from pathlib import Path
@@ -138,3 +139,19 @@ def test_the_process_ends_with_its_last_line(session: Session, *, tls: bool) -> 
     assert "complete: 60 of 60 images of 2 files sent" in ended.out.splitlines()[-1]
     assert len(session.archive.images()) == 60
     assert seconds < LINGER_SECONDS
+
+
+def test_a_job_that_is_cancelled_while_the_server_is_silent_ends(session: Session) -> None:
+    """It accepts the connection and never answers: neither its thread nor it is waited for."""
+    session.acquisition("T1", zipped(*slices(2)))
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        silent.settimeout(30)
+        port = silent.getsockname()[1]
+        destination = {"type": "session", "id": session.session}
+        folder = session.folder(destination, port=port, dry_run=True)
+        process = session.start(folder)
+        with silent.accept()[0]:
+            process.send_signal(signal.SIGTERM)
+            ended = session.wait(process, folder)
+    assert ended.code == CANCELLED, ended.out
+    assert ended.seconds < LINGER_SECONDS

@@ -119,6 +119,22 @@ def check_pynetdicom() -> None:
 # --- Opening
 
 
+class _Requestor(AE):
+    """pynetdicom's requestor, whose threads do not keep the process from ending.
+
+    Attributes:
+        negotiation: the association that was begun.
+    """
+
+    negotiation: Negotiation | None = None
+
+    def _create_socket(self, assoc: Negotiation, *rest: Any) -> Any:
+        # Before its threads are started; that of the protocol is none that ends with the process.
+        assoc.daemon = assoc.dul.daemon = True
+        self.negotiation = assoc
+        return super()._create_socket(assoc, *rest)
+
+
 class Opening:
     """An association that is being negotiated, and can be called off from another thread.
 
@@ -131,6 +147,7 @@ class Opening:
         self._limits = limits
         self._dialler = _Dialler(tls, limits)
         self._answer: A_ASSOCIATE_RJ | A_ABORT_RQ | None = None
+        self._requestor = _Requestor(ae_title=peer.calling_ae)
 
     def hang_up(self) -> None:
         """Call it off, or cut the association that came of it."""
@@ -146,6 +163,18 @@ class Opening:
             AssociationLostError: the server can't be reached, or did not answer.
             AssociationRefusedError: it does not want us, or a certificate is not trusted.
         """
+        try:
+            return self._opened(contexts)
+        except (AssociationLostError, AssociationRefusedError):
+            raise
+        except BaseException:
+            # The job was cancelled, most likely: pynetdicom would go on, and wait for the server.
+            self.hang_up()
+            if self._requestor.negotiation is not None:
+                _abandon(self._requestor.negotiation)
+            raise
+
+    def _opened(self, contexts: Sequence[SyntaxPair]) -> Association:
         negotiation = self._negotiate(contexts)
         results = _results(negotiation, contexts)
         sock = self._dialler.sock
@@ -167,7 +196,7 @@ class Opening:
         return Association(wire, _refusals(results), numbers)
 
     def _negotiate(self, contexts: Sequence[SyntaxPair]) -> Negotiation:
-        ae = AE(ae_title=self._peer.calling_ae)
+        ae = self._requestor
         ae.connection_timeout = self._limits.connect
         ae.acse_timeout = self._limits.answer
         ae.network_timeout = self._limits.answer
@@ -246,6 +275,14 @@ def _hinted(reason: str, sock: RememberingSocket) -> AssociationLostError:
     else:
         hint, kind = "it may not speak TLS", TlsRefusedError
     return AssociationLostError(f"{reason} before it answered; {hint}", kind)
+
+
+def _abandon(negotiation: Negotiation) -> None:
+    """End what has begun without waiting for it."""
+    negotiation.dul.kill_dul()
+    theirs = negotiation.dul.socket
+    if theirs is not None and theirs.socket is not None:
+        theirs.socket.close()
 
 
 def _end_threads(negotiation: Negotiation) -> None:

@@ -139,8 +139,10 @@ class Sending:
                 if worker.opening is not None and (cut or not worker.established):
                     worker.opening.hang_up()
         for worker in self._workers:
-            if worker.thread is not None:
-                worker.thread.join(_JOIN_SECONDS)
+            # One that a signal has kept from being started ends by itself.
+            with suppress(RuntimeError):
+                if worker.thread is not None:
+                    worker.thread.join(_JOIN_SECONDS)
 
     # --- In the threads of the workers
 
