@@ -140,7 +140,9 @@ class Recorder:
             qc.validation_block(self.at.state, data),
             self.moment,
             identification=report.visit_block(context.visit, self.at.naccid) if context else None,
-            metadata=report.metadata_block(context.metadata, fresh.file_id, version)
+            metadata=report.metadata_block(
+                context.metadata, fresh.file_id, version, self.at.findings
+            )
             if context
             else None,
             notes=notes,
