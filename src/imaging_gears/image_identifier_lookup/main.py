@@ -88,7 +88,8 @@ class ImageIdentifierLookup:
     def _update_subject(
         self, subject_id: str, naccid: str, context: LookupContext, file: FileState
     ) -> None:
-        if context.stored_naccid is None:
+        stored = processor.parse_stored(context.stored_naccid, self.config.database_mode)
+        if stored is None:
             self.at.looked_up_at = self.world.now()
         with step(f"subject {subject_id}") as remarks:
             written = processor.update_subject(
