@@ -10,14 +10,15 @@ import pytest
 
 from imaging_gears import errors
 from imaging_gears.errors import ImagingError, ServiceError
-from imaging_gears.gear.job import InputFile, Job
+from imaging_gears.gear.job import InputFile, Job, parse_config
 from imaging_gears.image_identifier_lookup import GEAR
-from imaging_gears.image_identifier_lookup.config import INPUT
+from imaging_gears.image_identifier_lookup.config import INPUT, GearConfig
 from imaging_gears.image_identifier_lookup.main import record_failure
 from imaging_gears.model import findings
 from imaging_gears.ports import ContainerRef
 from tests.fakes import InMemoryRegistry
 from tests.unit.lookup.harness import (
+    CONFIG,
     FILE_NAME,
     HEADER,
     KEY,
@@ -627,6 +628,19 @@ def test_the_records_config_carries_no_secret(center: Center) -> None:
     entry = center.file(file_id).info["qc"][GEAR]["job_info"]
     assert list(entry) == ["version", "job_id", "inputs", "config"]
     assert KEY not in json.dumps(center.file(file_id).info)
+
+
+def test_an_unknown_key_of_the_config_does_not_reach_the_file(center: Center) -> None:
+    """The config is refused; the record says so without what was planted there."""
+    file_id = center.upload(center.subject())
+    planted = {**CONFIG, "identifiers_apikey": "s3cr3t"}
+    with pytest.raises(errors.ConfigError) as refused:
+        parse_config(GearConfig, planted)
+    job = dataclasses.replace(center.job(file_id), config=planted)
+    record_failure(job, center.site, refused.value, START)
+    assert center.verdict(file_id) == ("FAIL", ["config-invalid"])
+    assert center.file(file_id).info["qc"][GEAR]["job_info"]["config"] == CONFIG
+    assert "s3cr3t" not in json.dumps(center.file(file_id).info)
 
 
 # -- failures before the run -----------------------------------------------------------------------
