@@ -36,11 +36,11 @@ class World:
     file_id: str
 
     @classmethod
-    def new(cls, make: Make) -> World:
-        """Make one in which nothing was run yet."""
+    def new(cls, make: Make, data: bytes | None = None) -> World:
+        """Make one in which nothing was run yet, with that upload or one of an image."""
         center = make()
         subject = center.subject()
-        return cls(center, subject, center.upload(subject))
+        return cls(center, subject, center.upload(subject, data))
 
     def run(self, version: int | None = None) -> None:
         """Run the gear to its end, on the newest or that version of the file."""
@@ -127,8 +127,8 @@ class Undisturbed:
         requests: service, method and route of what a first run asks for.
     """
 
-    def __init__(self, make: Make) -> None:
-        world, self._states = World.new(make), list[str]()
+    def __init__(self, make: Make, data: bytes | None = None) -> None:
+        world, self._states = World.new(make, data), list[str]()
         log = world.center.sandbox.requests
         log.clear()
         for run in range(MOST_RUNS):

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.gear.gear_helpers import GEAR, NACCID, PTID, Center
+from tests.gear.gear_helpers import GEAR, NACCID, PTID, Center, image, zipped
 from tests.gear.kill_runs import Make, Undisturbed, World, copies, kills, new_versions, pairs
 
 # Lines that other tests go through as well, many times over.
@@ -18,6 +18,9 @@ pytestmark = pytest.mark.no_cover
 
 FEWEST = 13
 """Requests of a first run: one each to SSM, Lambda and S3, the others to Flywheel."""
+
+TWO_STUDIES = zipped(image(), image(StudyInstanceUID="1.2.840.99.7713.9"))
+"""An archive that gives rise to the warning mixed-identity."""
 
 
 @pytest.fixture
@@ -69,9 +72,15 @@ def test_a_killed_process_whose_file_got_a_new_version(make: Make) -> None:
     assert len(trials) >= 2 * FEWEST
 
 
-def test_a_process_that_is_killed_after_every_write_still_ends_like_one_run(make: Make) -> None:
-    """One job, run again and again: each time it comes one write further, and is killed there."""
-    expected, world = Undisturbed(make), World.new(make)
+@pytest.mark.parametrize("data", [None, TWO_STUDIES], ids=["one image", "two studies"])
+def test_a_process_that_is_killed_after_every_write_still_ends_like_one_run(
+    make: Make, data: bytes | None
+) -> None:
+    """One job, run again and again: each time it comes one write further, and is killed there.
+
+    A warning of the file's content is not lost, although only the first run opens the file.
+    """
+    expected, world = Undisturbed(make, data), World.new(make, data)
     writes = [expected.requests[moment // 2] for moment in expected.writes]
     for service, method, route in writes[:-1]:
         assert world.killed_at(1, service=service, method=method, route=route)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from imaging_gears.dicom_send import GEAR
-from imaging_gears.dicom_send.config import FILE
+from imaging_gears.dicom_send.config import FILE, SendConfig
 from imaging_gears.errors import ImagingError, PermissionDeniedError
 from imaging_gears.gear import qc
 from imaging_gears.gear.job import Job
@@ -179,4 +179,4 @@ class Record:
         about = qc.Subject(file_id=fresh.file_id, flywheel_path=self.path)
         data = [qc.error_object(each, about, self.moment) for each in self.findings]
         validation = qc.validation_block(state_of(self.findings), data)
-        return qc.qc_block(fresh.info.get("qc"), GEAR, self.job.info(), validation)
+        return qc.qc_block(fresh.info.get("qc"), GEAR, self.job.info(SendConfig), validation)

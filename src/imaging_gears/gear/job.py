@@ -70,13 +70,17 @@ class Job:
     site_key: str | None = field(default=None, repr=False)
     config: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
-    def info(self) -> dict[str, Any]:
-        """Return the ``job_info`` block of a QC record, in the shape that fw-gear gives it."""
+    def info(self, config: type[BaseModel]) -> dict[str, Any]:
+        """Return the ``job_info`` block of a QC record, in the shape that fw-gear gives it.
+
+        Of the config as it was given, what the gear's own config model `config` names: whatever
+        else somebody put there may be a key, and everybody who sees the file can read the block.
+        """
         return {
             "version": self.gear_version,
             "job_id": self.id or "",
             "inputs": {name: file.info() for name, file in self.files.items()},
-            "config": dict(self.config),
+            "config": {k: v for k, v in self.config.items() if k in config.model_fields},
         }
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,6 +14,7 @@ from imaging_gears.errors import AdcidError, PtidError
 from imaging_gears.gear.qc import recorded_state
 from imaging_gears.image_identifier_lookup import GEAR
 from imaging_gears.image_identifier_lookup.dicom_utils import KEPT, DicomMetadata
+from imaging_gears.model.findings import FROM_CONTENT, Finding
 from imaging_gears.model.participant import (
     ParticipantKey,
     parse_label,
@@ -32,7 +33,8 @@ class Known:
     """What Flywheel knows before the file is opened. `ptid` is None where the label is empty.
 
     The NACCIDs stand as they were found: whether they are any is judged when the visit is known, so
-    that a wrong one is reported in the visit's QC log.
+    that a wrong one is reported in the visit's QC log. `warnings` are those of the file's content,
+    as far as an earlier run has left word of them.
     """
 
     adcid: int
@@ -40,6 +42,7 @@ class Known:
     label_naccid: str | None = field(repr=False)
     stored_naccid: object = field(repr=False)
     metadata: DicomMetadata | None = field(default=None, repr=False)
+    warnings: tuple[Finding, ...] = ()
 
 
 class LookupContext(BaseModel):
@@ -102,6 +105,7 @@ def from_flywheel(
         label_naccid=label.naccid if label else None,
         stored_naccid=subject.info.get(field_name),
         metadata=earlier_metadata(file, subject, version),
+        warnings=earlier_warnings(file, subject, version),
     )
 
 
@@ -119,6 +123,20 @@ def earlier_metadata(file: FileState, subject: SubjectState, version: int) -> Di
         if isinstance(block, Mapping) and _is_of(block, file):
             return {key: _text(block.get(key)) for key in KEPT}
     return None
+
+
+def earlier_warnings(file: FileState, subject: SubjectState, version: int) -> tuple[Finding, ...]:
+    """Return the warnings that earlier runs took from this very version's content.
+
+    They stay true of it, and stand beside the twelve values and in the QC record. Each of them can
+    be there alone: a run may be killed between its writes, and a later one that fails before it
+    knows the visit replaces the record.
+    """
+    if version != file.version:
+        return ()
+    kinds = {kind.code: kind for kind in FROM_CONTENT}
+    codes = dict.fromkeys(code for code in _codes(file, subject) if isinstance(code, str))
+    return tuple(kinds[code].finding() for code in codes if code in kinds)
 
 
 def complete(known: Known, metadata: DicomMetadata) -> LookupContext:
@@ -146,10 +164,33 @@ def complete(known: Known, metadata: DicomMetadata) -> LookupContext:
     )
 
 
+def _codes(file: FileState, subject: SubjectState) -> Iterator[object]:
+    for info in (file.info, subject.info):
+        noted = _at(info, "dicom_metadata", "source", "warnings")
+        # Those of another file may have stayed in the subject's block (see report.metadata_block).
+        if isinstance(noted, Mapping) and _names(noted, file):
+            codes = noted.get("codes")
+            yield from codes if isinstance(codes, list) else ()
+    data = _at(file.info, "qc", GEAR, "validation", "data")
+    for each in data if isinstance(data, list) else ():
+        yield _at(each, "code")
+
+
+def _at(value: object, *keys: str) -> object:
+    """Return what stands under these keys, one below the other; None where there is none."""
+    for key in keys:
+        value = value.get(key) if isinstance(value, Mapping) else None
+    return value
+
+
+def _names(source: Mapping[str, Any], file: FileState) -> bool:
+    return source.get("file_id") == file.file_id and source.get("version") == file.version
+
+
 def _is_of(block: Mapping[str, Any], file: FileState) -> bool:
     source = block.get("source")
     if isinstance(source, Mapping):
-        return source.get("file_id") == file.file_id and source.get("version") == file.version
+        return _names(source, file)
     judged = file.info.get("qc")
     if not isinstance(judged, Mapping) or GEAR not in judged:
         return False

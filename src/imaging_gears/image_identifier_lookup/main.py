@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from imaging_gears.errors import ConfigError, ImagingError, InputFileError
 from imaging_gears.gear.job import Job
 from imaging_gears.gear.joblog import log, step
-from imaging_gears.image_identifier_lookup import GEAR, extraction, processor, report
+from imaging_gears.image_identifier_lookup import extraction, processor, report
 from imaging_gears.image_identifier_lookup.config import INPUT, GearConfig
 from imaging_gears.image_identifier_lookup.extraction import Known, LookupContext
 from imaging_gears.image_identifier_lookup.progress import Outcome, Progress, World
 from imaging_gears.image_identifier_lookup.record import Recorder
 from imaging_gears.image_identifier_lookup.reporting import Reporter
-from imaging_gears.model.findings import FROM_CONTENT, Finding
 from imaging_gears.ports import FileState, Site
 
 SUBJECT = "subject"
@@ -57,13 +54,13 @@ class ImageIdentifierLookup:
             field_name=self.config.naccid_field_name,
             version=at.version,
         )
-        at.context = self._earlier_context(file, at.known) or self._context(at.known)
+        at.context = self._earlier_context(at.known) or self._context(at.known)
         at.findings += processor.warnings_of(at.context)
         naccid = self._identify(at.context)
         self._update_subject(at.subject.id, naccid, at.context, file)
         at.naccid = naccid
 
-    def _earlier_context(self, file: FileState, known: Known) -> LookupContext | None:
+    def _earlier_context(self, known: Known) -> LookupContext | None:
         """Return the context from what an earlier run read of this file, None if that won't do."""
         if known.metadata is None:
             return None
@@ -71,7 +68,7 @@ class ImageIdentifierLookup:
             context = extraction.complete(known, known.metadata)
         except InputFileError:
             return None
-        self.at.findings += _carried(file)
+        self.at.findings += known.warnings
         log.info("header: read by an earlier run, the file stays closed")
         return context
 
@@ -91,14 +88,17 @@ class ImageIdentifierLookup:
     def _update_subject(
         self, subject_id: str, naccid: str, context: LookupContext, file: FileState
     ) -> None:
-        if context.stored_naccid is None:
+        stored = processor.parse_stored(context.stored_naccid, self.config.database_mode)
+        if stored is None:
             self.at.looked_up_at = self.world.now()
         with step(f"subject {subject_id}") as remarks:
             written = processor.update_subject(
                 self.world.site,
                 subject_id,
                 naccid,
-                report.metadata_block(context.metadata, file.file_id, self.at.version),
+                report.metadata_block(
+                    context.metadata, file.file_id, self.at.version, self.at.findings
+                ),
                 field_name=self.config.naccid_field_name,
                 mode=self.config.database_mode,
             )
@@ -152,13 +152,3 @@ def _parent(file: FileState, container: str) -> str:
         message = f"The input file does not lie below a {container}."
         raise ConfigError(message, location="inputs.input_file")
     return id_
-
-
-def _carried(file: FileState) -> tuple[Finding, ...]:
-    """Return the warnings that an earlier run took from this file's content: they stay true."""
-    qc: Any = file.info.get("qc")
-    for key in (GEAR, "validation", "data"):
-        qc = qc.get(key) if isinstance(qc, Mapping) else None
-    data = qc if isinstance(qc, Sequence) else ()
-    codes = {each.get("code") for each in data if isinstance(each, Mapping)}
-    return tuple(kind.finding() for kind in FROM_CONTENT if kind.code in codes)

@@ -98,8 +98,7 @@ def subject_update(
     present = subject.info.get("dicom_metadata")
     if not _is_newer(present, block):
         update["dicom_metadata"] = dict(block)
-    unchanged = all(subject.info.get(key) == value for key, value in update.items())
-    return None if unchanged else update
+    return None if _holds(subject.info, update) else update
 
 
 def update_subject(
@@ -143,6 +142,15 @@ def _agreeing(naccid: str, other: str | None, *, location: str) -> str:
     if other is not None and other != naccid:
         raise conflict(other, naccid, location=location)
     return naccid
+
+
+def _holds(present: object, update: object) -> bool:
+    """Return whether merging `update` into `present`, as Flywheel does, changes nothing."""
+    if not isinstance(update, Mapping):
+        return present == update
+    return isinstance(present, Mapping) and all(
+        key in present and _holds(present[key], value) for key, value in update.items()
+    )
 
 
 def _is_newer(present: object, block: Mapping[str, Any]) -> bool:

@@ -12,6 +12,7 @@ from imaging_gears.gear import qc
 from imaging_gears.gear.job import Job
 from imaging_gears.gear.joblog import log, step
 from imaging_gears.image_identifier_lookup import GEAR, report
+from imaging_gears.image_identifier_lookup.config import GearConfig
 from imaging_gears.image_identifier_lookup.progress import Progress, notes_of
 from imaging_gears.image_identifier_lookup.unwritten import Unwritten, parse_unwritten
 from imaging_gears.model.event import EventNote
@@ -136,11 +137,13 @@ class Recorder:
             notes["unwritten"] = self.owed.block()
         return report.file_record(
             fresh.info.get("qc"),
-            self.job.info(),
+            self.job.info(GearConfig),
             qc.validation_block(self.at.state, data),
             self.moment,
             identification=report.visit_block(context.visit, self.at.naccid) if context else None,
-            metadata=report.metadata_block(context.metadata, fresh.file_id, version)
+            metadata=report.metadata_block(
+                context.metadata, fresh.file_id, version, self.at.findings
+            )
             if context
             else None,
             notes=notes,

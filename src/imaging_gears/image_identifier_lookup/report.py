@@ -13,7 +13,7 @@ from imaging_gears.gear.qc import Json, qc_block, utc_seconds
 from imaging_gears.image_identifier_lookup import GEAR
 from imaging_gears.image_identifier_lookup.dicom_utils import KEPT, DicomMetadata
 from imaging_gears.model.event import EventNote
-from imaging_gears.model.findings import State
+from imaging_gears.model.findings import FROM_CONTENT, Finding, State
 from imaging_gears.model.visit import Visit
 
 _OUTSIDE_KEY = re.compile(r"[^A-Za-z0-9_-]")
@@ -21,6 +21,7 @@ _STAMP_OF_KEY = re.compile(r"/log-submit-[0-9]{8}-[0-9]{6}-")
 _INGEST = re.compile(r"ingest-dicom-(.+)")
 _DATATYPE = "dicom"
 _DEFAULT_STUDY = "adrc"
+_CONTENT_CODES = frozenset(kind.code for kind in FROM_CONTENT)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,12 +38,20 @@ class Submission:
     status: State
 
 
-def metadata_block(metadata: DicomMetadata, file_id: str, version: int) -> Json:
-    """Return the ``dicom_metadata`` block: the twelve values, and the file they were read from."""
-    return {
-        **{key: metadata[key] for key in KEPT},
-        "source": {"file_id": file_id, "version": version},
-    }
+def metadata_block(
+    metadata: DicomMetadata, file_id: str, version: int, findings: tuple[Finding, ...] = ()
+) -> Json:
+    """Return the ``dicom_metadata`` block: the twelve values, and the file they were read from.
+
+    Who trusts the values leaves the file closed, so the codes of the warnings that its content gave
+    rise to stand beside them. They name the file once more: Flywheel merges subject.info deeply,
+    and what another file's block had there stays.
+    """
+    source: Json = {"file_id": file_id, "version": version}
+    codes = [each.code for each in findings if each.code in _CONTENT_CODES]
+    if codes:
+        source["warnings"] = {**source, "codes": list(dict.fromkeys(codes))}
+    return {**{key: metadata[key] for key in KEPT}, "source": source}
 
 
 def visit_block(visit: Visit, naccid: str | None) -> Json:

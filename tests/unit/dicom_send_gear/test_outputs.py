@@ -130,7 +130,10 @@ class There:
         file = InputFile(
             path=Path("a.zip"), name="a.zip", file_id=self.state.file_id, version=version
         )
-        job = Job(gear_version="1", files={"file": file}, destination=self.state.parent)
+        config = {"port": 104, "tls_key_password": "s3cr3t"}
+        job = Job(
+            gear_version="1", files={"file": file}, destination=self.state.parent, config=config
+        )
         return Record(job=job, findings=findings, path="g/p/a.zip", moment=MOMENT)
 
     def now(self) -> FileState:
@@ -147,6 +150,16 @@ def test_the_verdict_stands_on_the_file_beside_other_gears(tmp_path: Path) -> No
     assert qc["dicom-send"]["validation"] == {"state": "PASS", "data": [], "cleared": []}
     assert there.now().info["mine"] == 2
     assert there.now().tags == ("theirs", "dicom-send-PASS")
+
+
+def test_the_record_has_no_config_that_the_gear_does_not_know(tmp_path: Path) -> None:
+    """A key that somebody put there would stand where everybody can read it."""
+    there = There()
+    there.record().write(there.site, tmp_path, succeeds=True)
+    assert there.now().info["qc"]["dicom-send"]["job_info"]["config"] == {"port": 104}
+    there.site.on.add("set_file_info", PermissionDeniedError("It is refused."))
+    there.record().write(there.site, tmp_path, succeeds=True)
+    assert "s3cr3t" not in (tmp_path / ".metadata.json").read_text()
 
 
 def test_a_failure_stands_there_with_code_and_path(tmp_path: Path) -> None:

@@ -218,7 +218,7 @@ def test_the_config_json_of_fw_beta(tmp_path: Path) -> None:
 
 def test_job_info_has_the_shape_that_fw_gear_gives_it(tmp_path: Path) -> None:
     """Readers of ``qc.{gear}.job_info`` know it from other gears."""
-    assert read_job("config_site.json", tmp_path).info() == {
+    assert read_job("config_site.json", tmp_path).info(GearConfig) == {
         "version": "0.1.0",
         "job_id": "65f000000000000000000001",
         "inputs": {
@@ -239,7 +239,7 @@ def test_job_info_has_the_shape_that_fw_gear_gives_it(tmp_path: Path) -> None:
 
 def test_job_info_of_a_local_run_has_empty_ids(tmp_path: Path) -> None:
     """What is not there is an empty text, and no key of the site is in it."""
-    info = read_job("config_fw_beta.json", tmp_path).info()
+    info = read_job("config_fw_beta.json", tmp_path).info(GearConfig)
     assert info["job_id"] == ""
     assert info["inputs"]["input_file"] == {
         "parent": None,
@@ -248,6 +248,13 @@ def test_job_info_of_a_local_run_has_empty_ids(tmp_path: Path) -> None:
         "file_name": "T1.dicom.zip",
     }
     assert "golden-key" not in json.dumps(info)
+
+
+def test_job_info_has_no_config_that_the_gear_does_not_know() -> None:
+    """A key that somebody put there would stand where everybody can read it."""
+    config = {"event_environment": "prod", "debug": "odd", "identifiers_apikey": "s3cr3t"}
+    job = Job(gear_version="0.1.0", config=config)
+    assert job.info(GearConfig)["config"] == {"event_environment": "prod", "debug": "odd"}
 
 
 def test_the_path_in_config_json_counts_where_it_leads_to_a_file(tmp_path: Path) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import datetime as dt
 
+import pytest
+
 from imaging_gears import errors
 from imaging_gears.errors import NotFoundError, PermissionDeniedError
 from imaging_gears.image_identifier_lookup import GEAR
@@ -139,12 +141,15 @@ def test_the_logs_info_keeps_the_order_of_the_contract(center: Center) -> None:
     assert list(center.log_file().info) == ["qc", "visit", GEAR]
 
 
-def test_of_two_answers_at_once_the_first_in_the_log_stays(center: Center) -> None:
+@pytest.mark.parametrize("stored", [{}, {"naccid": None}, {"naccid": ""}])
+def test_of_two_answers_at_once_the_first_in_the_log_stays(
+    center: Center, stored: dict[str, str | None]
+) -> None:
     """The other job runs between this one's last look at the subject and its write.
 
     This one then finds it in the log, puts its NACCID back and ends as a conflict.
     """
-    subject = center.subject()
+    subject = center.subject(**stored)
     late, early = center.upload(subject, name="a.zip"), center.upload(subject, name="b.zip")
     known = center.registry.known
 

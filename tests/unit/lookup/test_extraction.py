@@ -18,8 +18,10 @@ from imaging_gears.image_identifier_lookup.extraction import (
     adcid_of,
     complete,
     earlier_metadata,
+    earlier_warnings,
     from_flywheel,
 )
+from imaging_gears.model.findings import MIXED_IDENTITY
 from imaging_gears.model.participant import ParticipantKey
 from imaging_gears.ports import ContainerRef, FileState, ProjectState, SubjectState
 
@@ -236,6 +238,60 @@ def test_what_is_no_text_in_a_block_counts_as_absent() -> None:
     assert set(found) == set(TWELVE)
     nothing = {key for key, value in found.items() if value is None}
     assert nothing == {"modality", "series_number", "patient_id", "study_date"}
+
+
+def warned(file_id: object = "f1", version: object = 1, codes: object = None) -> dict[str, object]:
+    """Return info with a block that warnings stand beside; its own source is another file."""
+    beside = {"file_id": file_id, "version": version, "codes": codes or ["mixed-identity"]}
+    source = {"file_id": "f2", "version": 7, "warnings": beside}
+    return {"dicom_metadata": {**TWELVE, "source": source}}
+
+
+def recorded(data: object) -> dict[str, object]:
+    """Return info with a QC record that has these error objects."""
+    return {"qc": {GEAR: {"validation": {"state": "PASS", "data": data, "cleared": []}}}}
+
+
+WARNED: dict[str, tuple[FileState, SubjectState]] = {
+    "own block": (file(**warned()), subject()),
+    "subject's block": (file(), subject(**warned())),
+    "the record": (file(**recorded([{"code": "mixed-identity"}])), subject()),
+    "each of them, and what is not of the content": (
+        file(**warned(), **recorded([{"code": "ptid-mismatch"}, {"code": "mixed-identity"}])),
+        subject(**warned()),
+    ),
+}
+NOT_WARNED: dict[str, tuple[FileState, SubjectState]] = {
+    "nothing there": (file(), subject()),
+    "those of another file": (file(), subject(**warned("f2"))),
+    "those of another version": (file(2), subject(**warned("f1", 1))),
+    "no warnings beside the source": (file(dicom_metadata=block("f1")), subject()),
+    "blocks that are none": (file(dicom_metadata="MR", qc="PASS"), subject(dicom_metadata=[1])),
+    "codes that are none": (
+        file(**warned(codes="mixed-identity"), **recorded([{"code": ["mixed-identity"]}, "odd"])),
+        subject(**warned(codes=[7, None, {}])),
+    ),
+    "data that is none": (file(**recorded({"code": "mixed-identity"})), subject()),
+}
+
+
+@pytest.mark.parametrize("case", WARNED)
+def test_warnings_of_the_content_are_known_wherever_a_run_has_left_them(case: str) -> None:
+    """Each place alone is enough; the finding is the catalogue's, once."""
+    assert earlier_warnings(*WARNED[case], version=1) == (MIXED_IDENTITY.finding(),)
+
+
+@pytest.mark.parametrize("case", NOT_WARNED)
+def test_warnings_of_another_file_are_never_taken_over(case: str) -> None:
+    """Flywheel merges subject.info deeply: they may have stayed in this file's block."""
+    input_, whose = NOT_WARNED[case]
+    assert earlier_warnings(input_, whose, input_.version) == ()
+
+
+def test_warnings_of_the_newest_version_do_not_count_for_an_older_one() -> None:
+    """As its values do not."""
+    info = {**warned("f1", 2), **recorded([{"code": "mixed-identity"}])}
+    assert earlier_warnings(file(2, **info), subject(), version=1) == ()
 
 
 # -- the complete context --------------------------------------------------------------------------

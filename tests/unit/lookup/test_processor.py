@@ -185,6 +185,20 @@ def test_what_stands_there_already_is_not_written_again() -> None:
     assert update({"naccid": NACCID, "dicom_metadata": block(), "other": 1}) is None
 
 
+def test_what_a_merge_would_not_remove_is_no_reason_to_write() -> None:
+    """Another file's warnings stay in the block when it is replaced, however often that is done."""
+    there = block()
+    there["source"]["warnings"] = {"file_id": "f0", "version": 1, "codes": ["mixed-identity"]}
+    assert update({"naccid": NACCID, "dicom_metadata": there}) is None
+
+
+@pytest.mark.parametrize("there", [{}, {**METADATA, "source": None}, "odd"])
+def test_a_block_that_lacks_something_is_written(there: object) -> None:
+    """A null that is not there is not the same as one that is."""
+    info = {"naccid": NACCID, "dicom_metadata": there}
+    assert update(info) == {"naccid": NACCID, "dicom_metadata": block()}
+
+
 def test_another_naccid_stays_and_is_an_error() -> None:
     """Another job has stored it meanwhile: ``naccid-conflict``."""
     with pytest.raises(errors.NaccidConflictError) as raised:

@@ -22,6 +22,7 @@ from imaging_gears.gear.qc import (
 )
 from imaging_gears.image_identifier_lookup import GEAR, report
 from imaging_gears.image_identifier_lookup.report import Submission
+from imaging_gears.model import findings
 from imaging_gears.model.event import EventNote
 from imaging_gears.model.findings import Finding, State
 from imaging_gears.model.visit import Visit
@@ -196,6 +197,28 @@ def test_dicom_metadata_is_the_twelve_keys_and_their_source() -> None:
     assert list(block) == [*METADATA, "source"]
     assert block["source"] == {"file_id": "64c", "version": 3}
     assert [key for key in METADATA if block[key] is not None] == ["study_date"]
+
+
+def test_the_codes_of_what_the_content_showed_stand_beside_the_source() -> None:
+    """Once each, in their order, for that file and version; of other findings nothing is said."""
+    found = (
+        findings.MULTIPLE_VALUES.finding(),
+        findings.PTID_MISMATCH.finding(),
+        findings.MIXED_IDENTITY.finding(),
+        findings.MULTIPLE_VALUES.finding(),
+    )
+    assert report.metadata_block(METADATA, "64c", 3, found)["source"] == {
+        "file_id": "64c",
+        "version": 3,
+        "warnings": {
+            "file_id": "64c",
+            "version": 3,
+            "codes": ["multiple-values", "mixed-identity"],
+        },
+    }
+    about_others = (findings.PTID_MISMATCH.finding(), findings.EVENT_NOT_CAPTURED.finding())
+    block = report.metadata_block(METADATA, "64c", 3, about_others)
+    assert block["source"] == {"file_id": "64c", "version": 3}
 
 
 @pytest.mark.parametrize("qc", [None, "odd", [], {}])

@@ -10,14 +10,15 @@ import pytest
 
 from imaging_gears import errors
 from imaging_gears.errors import ImagingError, ServiceError
-from imaging_gears.gear.job import InputFile, Job
+from imaging_gears.gear.job import InputFile, Job, parse_config
 from imaging_gears.image_identifier_lookup import GEAR
-from imaging_gears.image_identifier_lookup.config import INPUT
+from imaging_gears.image_identifier_lookup.config import INPUT, GearConfig
 from imaging_gears.image_identifier_lookup.main import record_failure
 from imaging_gears.model import findings
 from imaging_gears.ports import ContainerRef
 from tests.fakes import InMemoryRegistry
 from tests.unit.lookup.harness import (
+    CONFIG,
     FILE_NAME,
     HEADER,
     KEY,
@@ -28,6 +29,7 @@ from tests.unit.lookup.harness import (
     PTID,
     START,
     Center,
+    Killed,
     resolved,
 )
 
@@ -374,6 +376,59 @@ def test_a_warning_of_the_files_content_outlives_the_short_cut(
     assert center.log_validation() == ("PASS", [kind.code])
 
 
+def with_mixed_identity(center: Center, subject: str) -> str:
+    """Upload an archive whose content gives rise to a warning; return its file id."""
+    return center.upload(subject, header=resolved(HEADER, (findings.MIXED_IDENTITY.finding(),)))
+
+
+@pytest.mark.parametrize(
+    "killed_after",
+    ["merge_subject_info", "upload_project_file", "put_if_absent", "set_file_info"],
+)
+def test_a_warning_of_the_content_outlives_a_kill(center: Center, killed_after: str) -> None:
+    """The next run leaves the file closed, so the subject's block has to tell it."""
+    file_id = with_mixed_identity(center, center.subject())
+
+    def kill() -> None:
+        raise Killed
+
+    on = center.events.on if killed_after == "put_if_absent" else center.site.on
+    on.add(killed_after, kill, after=True)
+    with pytest.raises(Killed):
+        center.run(file_id)
+    assert center.run(file_id).codes == ("mixed-identity",)
+    assert len(center.opened) == 1
+    assert center.verdict(file_id) == ("PASS", ["mixed-identity"])
+    assert center.log_validation() == ("PASS", ["mixed-identity"])
+
+
+def test_a_warning_of_the_content_outlives_a_run_that_failed_early(center: Center) -> None:
+    """Its record replaces the first one's before it knows the visit; the third has it again."""
+    file_id = with_mixed_identity(center, center.subject())
+    center.run(file_id)
+    center.site.on.add("subject", ServiceError("Flywheel", "HTTP 503"))
+    center.run(file_id)
+    assert center.verdict(file_id) == ("FAIL", ["service-unavailable"])
+    center.run(file_id)
+    assert len(center.opened) == 1
+    assert center.verdict(file_id) == ("PASS", ["mixed-identity"])
+    assert center.log_validation() == ("PASS", ["mixed-identity"])
+
+
+def test_a_warning_of_one_files_content_is_not_the_next_ones(center: Center) -> None:
+    """It stays in the subject's block, which is merged deeply, and costs no request either."""
+    subject = center.subject()
+    center.run(with_mixed_identity(center, subject))
+    second = center.upload(subject, "b.zip")
+    for _ in range(2):
+        center.site.on.calls.clear()
+        center.run(second)
+        assert center.verdict(second) == ("PASS", [])
+    assert "merge_subject_info" not in center.site.on.calls
+    source = {"file_id": second, "version": 1}
+    assert center.file(second).info["dicom_metadata"]["source"] == source
+
+
 @pytest.mark.parametrize("qc", [{GEAR: {"validation": {"data": "odd"}}}, {GEAR: "odd"}, "odd"])
 def test_an_earlier_record_of_another_form_is_no_obstacle(center: Center, qc: object) -> None:
     """The short cut goes by the metadata; nothing is carried over from what can't be read."""
@@ -573,6 +628,19 @@ def test_the_records_config_carries_no_secret(center: Center) -> None:
     entry = center.file(file_id).info["qc"][GEAR]["job_info"]
     assert list(entry) == ["version", "job_id", "inputs", "config"]
     assert KEY not in json.dumps(center.file(file_id).info)
+
+
+def test_an_unknown_key_of_the_config_does_not_reach_the_file(center: Center) -> None:
+    """The config is refused; the record says so without what was planted there."""
+    file_id = center.upload(center.subject())
+    planted = {**CONFIG, "identifiers_apikey": "s3cr3t"}
+    with pytest.raises(errors.ConfigError) as refused:
+        parse_config(GearConfig, planted)
+    job = dataclasses.replace(center.job(file_id), config=planted)
+    record_failure(job, center.site, refused.value, START)
+    assert center.verdict(file_id) == ("FAIL", ["config-invalid"])
+    assert center.file(file_id).info["qc"][GEAR]["job_info"]["config"] == CONFIG
+    assert "s3cr3t" not in json.dumps(center.file(file_id).info)
 
 
 # -- failures before the run -----------------------------------------------------------------------
