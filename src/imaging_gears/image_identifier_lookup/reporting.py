@@ -17,6 +17,7 @@ from imaging_gears.gear.joblog import log, step
 from imaging_gears.gear.qc import utc_seconds
 from imaging_gears.image_identifier_lookup import GEAR, processor, report
 from imaging_gears.image_identifier_lookup.config import GearConfig
+from imaging_gears.image_identifier_lookup.event_notes import noted, with_note
 from imaging_gears.image_identifier_lookup.extraction import LookupContext
 from imaging_gears.image_identifier_lookup.outputs import QcLog, announce
 from imaging_gears.image_identifier_lookup.progress import World, notes_of
@@ -26,7 +27,7 @@ from imaging_gears.image_identifier_lookup.report import Submission
 from imaging_gears.image_identifier_lookup.unwritten import Unwritten, UnwrittenEvent
 from imaging_gears.model.event import EventNote
 from imaging_gears.model.findings import EVENT_NOT_CAPTURED, QC_LOG_NOT_WRITTEN
-from imaging_gears.ports import ProjectState
+from imaging_gears.ports import FileState, ProjectState
 
 FRESH_SECONDS = 5.0
 """How old the read of the file may be that the event's note is written from."""
@@ -202,9 +203,10 @@ class Reporter(Recorder):
                 self.file, self.at.read_at = self.site.file(self.file.file_id), time.monotonic()
             if self.at.is_superseded_by(self.file):
                 raise ServiceError("Flywheel", "the event could not be noted on the file")
-            notes, block = notes_of(self.file), report.note_block(note)
-            if notes.get("event") != block:
-                info = {GEAR: {**notes, "event": block}}
+            notes = notes_of(self.file)
+            wanted = {**notes, **with_note(notes, note)}
+            if notes != wanted:
+                info = {GEAR: wanted}
                 self.site.set_file_info(self.file, info)
                 self.file = replace(self.file, info={**self.file.info, **info})
         except ImagingError:
@@ -241,9 +243,16 @@ class Reporter(Recorder):
         owed = [each for each in self.owed.events if each.note.status == self.at.state]
         if owed and owed[-1].refused:
             return replace(note, attempt=owed[-1].note.attempt + 1)
-        block = notes_of(self.file).get("event")
-        attempt = block.get("attempt", 0) if isinstance(block, Mapping) else 0
-        return report.parse_note(block, replace(note, attempt=attempt)) or note
+        return noted(notes_of(self.file), note) or note
+
+    def _info(
+        self, fresh: FileState, note: EventNote | None, data: tuple[dict[str, Any], ...]
+    ) -> dict[str, Any]:
+        """Return the keys of the record, with the notes of what was announced before `note`."""
+        info = Recorder._info(self, fresh, note, data)  # noqa: SLF001 - slots forbid super()
+        if note is not None:
+            info[GEAR] |= with_note(notes_of(fresh), note)
+        return info
 
     def _entry(self, context: LookupContext, note: EventNote | None) -> Entry:
         return Entry(
