@@ -88,7 +88,7 @@ def test_a_file_of_an_earlier_release_has_its_only_note(center: Center) -> None:
 
 
 def test_a_refused_event_of_one_outcome_does_not_double_the_other(center: Center) -> None:
-    """PASS, FAIL refused once, FAIL written, PASS: each attempt belongs to its own outcome."""
+    """PASS, FAIL refused once, FAIL written, PASS, FAIL: each outcome has its own attempts."""
     subject = center.subject()
     file_id = center.upload(subject)
     center.run(file_id)
@@ -97,6 +97,8 @@ def test_a_refused_event_of_one_outcome_does_not_double_the_other(center: Center
     center.run(file_id)
     center.run(file_id)
     center.site.change_info(subject, naccid=NACCID)
+    center.run(file_id)
+    center.site.change_info(subject, naccid="XX")
     center.run(file_id)
     assert announced(center) == [(1, "PASS"), (1, "FAIL")]
 
