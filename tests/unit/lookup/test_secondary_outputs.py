@@ -231,6 +231,21 @@ def test_tags_that_can_not_be_written_make_the_record_incomplete(center: Center)
     assert center.file(file_id).tags == (f"{GEAR}-PASS",)
 
 
+def test_runs_without_a_record_share_a_line_and_the_info_has_the_last(center: Center) -> None:
+    """They count as killed ones: the line keeps the warning, the verdict is the last's."""
+    file_id = center.upload(center.subject())
+    fail(center, "set_file_info")
+    for _ in range(2):
+        center.run(file_id)
+    mend(center)
+    center.run(file_id)
+    assert center.log_lines() == [f"PASS {file_id}#1"]
+    assert "file-record-not-written" in center.log_text()
+    assert center.log_validation() == ("PASS", [])
+    center.run(file_id)
+    assert center.log_lines() == [f"PASS {file_id}#1", f"PASS {file_id}#1 run 2"]
+
+
 def test_a_file_that_can_not_be_read_again_gets_no_record(center: Center) -> None:
     """The record is never written from an old read; log and event are there, the latter noted."""
     file_id = center.upload(center.subject())
