@@ -34,8 +34,9 @@ LONGEST_PAUSE = 16.0
 """Seconds. Whoever wakes first merges for all; the others find their lines written."""
 LOST_UPLOADS = 3
 """Uploads without a reply after which Flywheel counts as down."""
-HISTORY = 20
-"""Versions looked back through where another gear's upload has dropped the note of its base."""
+HISTORY = 500
+"""Versions looked back through where others' uploads have dropped the note of their base. Each
+takes a request, and one more if its text counts; the job has ten minutes."""
 LATER_SECONDS = 120
 """How far an event moves out of the way of other series of its visit, a second each."""
 
@@ -107,25 +108,34 @@ class QcLog:
         """Return the versions that may hold something which `newest` lacks, and `newest`."""
         base = base_of(newest.info)
         if base is None:
-            ours = self._last_of_ours(file_id, newest.number)
-            if ours is None:
-                return [newest]
-            start = self._since(file_id, ours)
-            between = range(ours.number + 1, newest.number)
-        else:
-            start = []
-            # The base itself shows what later versions changed; a log's first version has none.
-            between = range(max(1, base), newest.number) if base < newest.number - 1 else range(0)
-        read = (self._read(file_id, number) for number in between)
-        return [*start, *(version for version in read if version is not None), newest]
+            return [*self._since_ours(file_id, newest.number), newest]
+        # The base itself shows what later versions changed; a log's first version has none.
+        numbers = range(max(1, base), newest.number) if base < newest.number - 1 else range(0)
+        read = (self._read(file_id, number) for number in numbers)
+        return [*(version for version in read if version is not None), newest]
 
-    def _last_of_ours(self, file_id: str, newest: int) -> LogVersion | None:
-        """Return the last version before `newest` that says its base; a later writer dropped it."""
-        for number in range(newest - 1, max(0, newest - 1 - HISTORY), -1):
+    def _since_ours(self, file_id: str, newest: int) -> list[LogVersion]:
+        """Return the versions that may hold something which `newest`, without a base, lacks.
+
+        These are the last one that says its base, what that one needs, and what others made since.
+        There are none where no version says one: a log that only others wrote is taken as it is.
+
+        Raises:
+            ServiceError: there are more versions than can be looked at; any may hold our records.
+        """
+        later: list[FileState] = []
+        oldest = max(1, newest - HISTORY)
+        for number in range(newest - 1, oldest - 1, -1):
             state = self._state(file_id, number)
             if state is not None and base_of(state.info) is not None:
-                return self._with_text(state)
-        return None
+                between = [self._with_text(each) for each in reversed(later)]
+                return [*self._since(file_id, self._with_text(state)), *between]
+            later += [] if state is None else [state]
+        if oldest > 1:
+            raise ServiceError(
+                "Flywheel", f"the QC log has over {HISTORY} foreign versions in a row"
+            )
+        return []
 
     def _newest(self, name: str) -> LogVersion | None:
         if name not in self._file_ids:

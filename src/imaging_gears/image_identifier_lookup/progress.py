@@ -61,6 +61,7 @@ class Progress:
         read_at: when the file was read last, by the clock of `time.monotonic`.
         looked_up_at: when the subject was seen to have no NACCID, None where it has one.
         missing: the outputs that could not be written, and why.
+        forgotten: whether something is missing that no later run will know of.
     """
 
     version: int = 0
@@ -75,6 +76,7 @@ class Progress:
     error: ImagingError | None = None
     written: list[str] = field(default_factory=list)
     missing: dict[str, str] = field(default_factory=dict)
+    forgotten: bool = False
 
     @property
     def state(self) -> State:
@@ -96,13 +98,16 @@ class Progress:
         self.findings += (error_finding(error),)
 
     def outcome(self, *, strict: bool) -> Outcome:
-        """Return how the run ends; `strict` makes a missing output the job's failure."""
+        """Return how the run ends; `strict` makes a missing output the job's failure.
+
+        One that no other run will repair is its failure always: this job must be run again.
+        """
         return Outcome(
             state=self.state,
             codes=tuple(dict.fromkeys(finding.code for finding in self.findings)),
             written=tuple(self.written),
             missing=dict(self.missing),
-            exit_code=1 if self.fails_job or (strict and self.missing) else 0,
+            exit_code=1 if self.fails_job or self.forgotten or (strict and self.missing) else 0,
         )
 
 

@@ -82,7 +82,7 @@ class Entry:
         run = f" run {self.run}" if self.run > 1 else ""
         verdict = f"{self.timestamp} QC Status: {GEAR.upper()} - {self.state}"
         lines = [f"{verdict}  {name} {self.file_id}#{self.version}{run}"]
-        lines += [json.dumps(each, ensure_ascii=False, separators=(",", ":")) for each in self.data]
+        lines += [_json_line(each) for each in self.data]
         return "".join(f"{line}\n" for line in lines)
 
     def record(self) -> Json:
@@ -96,6 +96,12 @@ class Entry:
             "data": [dict(each) for each in self.data],
             "events": [] if self.event is None else [dict(self.event)],
         }
+
+
+def _json_line(value: Mapping[str, Any]) -> str:
+    """Return JSON that is one line for every reader: JSON allows U+0085 and U+2028 in a text."""
+    line = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    return _CONTROL.sub(lambda match: f"\\u{ord(match[0]):04x}", line)
 
 
 def base_of(info: Mapping[str, Any]) -> int | None:
@@ -254,7 +260,7 @@ def _run_of(block: str) -> tuple[str | None, ...] | None:
 
 def _codes(block: str) -> frozenset[str]:
     codes = set()
-    for line in block.splitlines()[1:]:
+    for line in block.removesuffix("\n").split("\n")[1:]:
         try:
             codes.add(str(_block(json.loads(line)).get("code")))
         except ValueError:

@@ -17,16 +17,21 @@ from imaging_gears.gear.joblog import log, step
 from imaging_gears.gear.qc import utc_seconds
 from imaging_gears.image_identifier_lookup import GEAR, processor, report
 from imaging_gears.image_identifier_lookup.config import GearConfig
+from imaging_gears.image_identifier_lookup.event_notes import noted, with_note
 from imaging_gears.image_identifier_lookup.extraction import LookupContext
 from imaging_gears.image_identifier_lookup.outputs import QcLog, announce
 from imaging_gears.image_identifier_lookup.progress import World, notes_of
 from imaging_gears.image_identifier_lookup.qc_log import Entry, naccid_before, noted_event
 from imaging_gears.image_identifier_lookup.record import EVENT, FILE_RECORD, Recorder
 from imaging_gears.image_identifier_lookup.report import Submission
-from imaging_gears.image_identifier_lookup.unwritten import Unwritten, UnwrittenEvent
+from imaging_gears.image_identifier_lookup.unwritten import (
+    Unwritten,
+    UnwrittenEvent,
+    parse_unwritten,
+)
 from imaging_gears.model.event import EventNote
 from imaging_gears.model.findings import EVENT_NOT_CAPTURED, QC_LOG_NOT_WRITTEN
-from imaging_gears.ports import ProjectState
+from imaging_gears.ports import FileState, ProjectState
 
 FRESH_SECONDS = 5.0
 """How old the read of the file may be that the event's note is written from."""
@@ -56,6 +61,7 @@ class Reporter(Recorder):
     config: GearConfig
     world: World
     logs: QcLog | None = field(init=False, default=None)
+    _older: FileState | None = field(init=False, default=None, repr=False)
 
     def __post_init__(self) -> None:
         """Take over what earlier runs of this version of the file have left."""
@@ -65,6 +71,17 @@ class Reporter(Recorder):
 
     def report(self) -> None:
         """Write all outputs; what fails ends up in ``at.missing``, never in an exception."""
+        self._write_all()
+        # The record holds what is owed. None was tried where the file has a newer version.
+        if self.owed and FILE_RECORD not in (*self.at.written, *self.at.missing):
+            self.at.forgotten = True
+            log.error(
+                "not written, and the file's newer version has no place to note that: %s; "
+                "run this job again, that is safe",
+                ", ".join(self.at.missing) or EARLIER_EVENT,
+            )
+
+    def _write_all(self) -> None:
         self._repair()
         if self.at.context is None or self.at.project is None:
             self.record()
@@ -83,6 +100,8 @@ class Reporter(Recorder):
 
     def _repair(self) -> None:
         """Write what earlier runs of the file could not; what fails again stays owed."""
+        if self.at.is_superseded_by(self.file):
+            self.owed = parse_unwritten(self._notes().get("unwritten"))
         self.owed = Unwritten(
             entries=tuple(entry for entry in self.owed.entries if not self._repaired_log(entry)),
             events=tuple(event for event in self.owed.events if not self._repaired_event(event)),
@@ -96,6 +115,9 @@ class Reporter(Recorder):
         announces = self.at.context is not None and not self.at.fails_job
         if announces and owed.note.status == self.at.state:
             return False
+        if owed.refused and self.at.is_superseded_by(self.file):
+            # The time of another try could be noted nowhere; this run's own event overtakes it.
+            return announces
         if owed.refused:
             owed = UnwrittenEvent(submission=owed.submission, note=self._later(owed))
         return self.done(EARLIER_EVENT, lambda: self._event_write(owed), EVENT_NOT_CAPTURED)
@@ -197,19 +219,33 @@ class Reporter(Recorder):
         event must wait: a second one could not be told from it.
         """
         try:
-            if time.monotonic() - self.at.read_at > FRESH_SECONDS:
+            only_here = QC_LOG in self.at.missing
+            if only_here or time.monotonic() - self.at.read_at > FRESH_SECONDS:
                 # A newer version, and its whole job, may have come since.
-                self.file, self.at.read_at = self.site.file(self.file.file_id), time.monotonic()
-            if self.at.is_superseded_by(self.file):
-                raise ServiceError("Flywheel", "the event could not be noted on the file")
-            notes, block = notes_of(self.file), report.note_block(note)
-            if notes.get("event") != block:
-                info = {GEAR: {**notes, "event": block}}
+                self._read_again()
+            self._expect_own_version()
+            notes = notes_of(self.file)
+            wanted = {**notes, **with_note(notes, note)}
+            if notes != wanted:
+                info = {GEAR: wanted}
                 self.site.set_file_info(self.file, info)
                 self.file = replace(self.file, info={**self.file.info, **info})
+                if only_here:
+                    # It must not have come to stand on a version that came in between.
+                    self._read_again()
+                    if self.at.is_superseded_by(self.file):
+                        self._take_back(self.file)
+                    self._expect_own_version()
         except ImagingError:
             if QC_LOG in self.at.missing:
                 raise
+
+    def _read_again(self) -> None:
+        self.file, self.at.read_at = self.site.file(self.file.file_id), time.monotonic()
+
+    def _expect_own_version(self) -> None:
+        if self.at.is_superseded_by(self.file):
+            raise ServiceError("Flywheel", "the event could not be noted on the file")
 
     def _amend_log(self, entry: Entry) -> None:
         """Say in the log, too, what could not be written after it."""
@@ -236,14 +272,31 @@ class Reporter(Recorder):
         """Return the note that an earlier run left for this outcome, else one of this moment."""
         key = report.event_key(self.config.event_environment, submission, self.moment)
         note = EventNote(key, self.moment, self.at.version, self.at.state)
-        if self.at.is_superseded_by(self.file):
-            return note
         owed = [each for each in self.owed.events if each.note.status == self.at.state]
         if owed and owed[-1].refused:
             return replace(note, attempt=owed[-1].note.attempt + 1)
-        block = notes_of(self.file).get("event")
-        attempt = block.get("attempt", 0) if isinstance(block, Mapping) else 0
-        return report.parse_note(block, replace(note, attempt=attempt)) or note
+        return noted(self._notes(), note) or note
+
+    def _notes(self) -> Mapping[str, Any]:
+        """Return the gear's notes on the job's version, which may be the newest no more."""
+        if not self.at.is_superseded_by(self.file):
+            return notes_of(self.file)
+        try:
+            if self._older is None:
+                self._older = self.site.file_version(self.file.file_id, self.at.version)
+        except ImagingError as error:
+            log.warning("the notes on the job's own version not read: %s", error.sentence())
+            return {}
+        return notes_of(self._older)
+
+    def _info(
+        self, fresh: FileState, note: EventNote | None, data: tuple[dict[str, Any], ...]
+    ) -> dict[str, Any]:
+        """Return the keys of the record, with the notes of what was announced before `note`."""
+        info = Recorder._info(self, fresh, note, data)  # noqa: SLF001 - slots forbid super()
+        if note is not None:
+            info[GEAR] |= with_note(notes_of(fresh), note)
+        return info
 
     def _entry(self, context: LookupContext, note: EventNote | None) -> Entry:
         return Entry(

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import pytest
 
 from imaging_gears.errors import NotFoundError, PermissionDeniedError, ServiceError
-from imaging_gears.image_identifier_lookup import GEAR
+from imaging_gears.image_identifier_lookup import GEAR, outputs
 from imaging_gears.image_identifier_lookup.outputs import LATER_SECONDS, UPLOADS, QcLog, announce
 from imaging_gears.image_identifier_lookup.qc_log import Content, Entry
 from imaging_gears.image_identifier_lookup.report import Submission, event_body, event_key
@@ -191,6 +191,47 @@ def test_what_lay_before_a_foreign_writer_is_looked_at_too(center: Center) -> No
     writer(center).write(LOG, entry("f3"))
     assert runs(center) == ["f0#1", "f1#1", "f2#1", "f3#1"]
     assert OTHERS in center.log_text()
+
+
+@pytest.mark.parametrize("count", [1, 21, 60])
+def test_records_are_found_behind_any_number_of_foreign_uploads(center: Center, count: int) -> None:
+    """Each of them dropped our info: the FAIL of the other file still counts for the visit."""
+    writer(center).write(LOG, entry("f1", state="FAIL", data=({"code": "not-dicom"},)))
+    for _ in range(count):
+        text = center.log_text() + OTHERS
+        center.site.put(center.project, LOG, text.encode(), {"qc": FORM_CHECKER})
+    writer(center).write(LOG, entry("f2"))
+    assert center.log_validation() == ("FAIL", ["not-dicom"])
+    assert set(center.log_file().info[GEAR]["files"]) == {"f1", "f2"}
+    assert center.log_text().count(OTHERS) == count
+
+
+def test_no_upload_is_made_while_older_versions_were_not_looked_at(
+    center: Center, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the bound is met the entry is owed; with one version less there is nothing older."""
+    monkeypatch.setattr(outputs, "HISTORY", 3)
+    writer(center).write(LOG, entry("f1"))
+    for _ in range(4):
+        center.site.put(center.project, LOG, OTHERS.encode())
+    log, before = writer(center), center.site.dump()
+    with pytest.raises(ServiceError, match="foreign versions"):
+        log.write(LOG, entry("f2"))
+    assert center.site.dump() == before
+    monkeypatch.setattr(outputs, "HISTORY", 4)
+    log.write(LOG, entry("f2"))
+    assert runs(center) == ["f1#1", "f2#1"]
+
+
+def test_a_log_of_others_up_to_the_bound_is_taken_as_it_is(
+    center: Center, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Version 1 was reached: nothing of ours was ever there."""
+    monkeypatch.setattr(outputs, "HISTORY", 3)
+    for _ in range(4):
+        center.site.put(center.project, LOG, OTHERS.encode())
+    writer(center).write(LOG, entry("f1"))
+    assert runs(center) == ["f1#1"]
 
 
 def _kill() -> None:

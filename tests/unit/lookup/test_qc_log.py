@@ -94,6 +94,15 @@ def test_a_file_name_can_not_break_the_line(name: str, run: int) -> None:
 # -- info ------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("end", ["\x85", "\u2028", "\u2029", "\x0b", "\x0c", "\x1c", "\r\n"])
+def test_a_value_can_not_break_a_line_of_json(end: str) -> None:
+    """Readers that go by any of Unicode's line ends read each error object whole, as it was."""
+    error = {**ERROR, "value": f"NACC{end}42 \xe9"}
+    _, *errors = failed(data=(error,)).text().splitlines()
+    assert [json.loads(line) for line in errors] == [error]
+    assert "\xe9" in errors[0]
+
+
 def test_the_first_entry_makes_the_contracts_info() -> None:
     """``qc`` has the gear's validation, ``visit`` exactly the six keys; data is a list."""
     info = with_entry(Content(), entry(), base=0).info
@@ -340,6 +349,16 @@ def test_of_two_tellings_of_a_run_the_fuller_one_stays() -> None:
     assert merge_texts([fuller.text() + other.text(), short.text()]) == (
         fuller.text() + other.text()
     )
+
+
+@pytest.mark.parametrize("end", ["\x85", "\u2028"])
+def test_a_run_that_was_told_with_a_raw_line_end_is_told_once(end: str) -> None:
+    """JSON allows these as they are; other writers of JSON leave them so."""
+    ours = failed(data=({**ERROR, "value": f"NACC{end}42"},)).text()
+    raw = ours.replace(f"\\u{ord(end):04x}", end)
+    assert raw != ours
+    assert merge_texts([raw, ours]) == raw
+    assert merge_texts([ours, raw]) == ours
 
 
 def test_a_line_of_json_that_is_broken_still_counts_as_an_error_line() -> None:

@@ -231,6 +231,21 @@ def test_tags_that_can_not_be_written_make_the_record_incomplete(center: Center)
     assert center.file(file_id).tags == (f"{GEAR}-PASS",)
 
 
+def test_runs_without_a_record_share_a_line_and_the_info_has_the_last(center: Center) -> None:
+    """They count as killed ones: the line keeps the warning, the verdict is the last's."""
+    file_id = center.upload(center.subject())
+    fail(center, "set_file_info")
+    for _ in range(2):
+        center.run(file_id)
+    mend(center)
+    center.run(file_id)
+    assert center.log_lines() == [f"PASS {file_id}#1"]
+    assert "file-record-not-written" in center.log_text()
+    assert center.log_validation() == ("PASS", [])
+    center.run(file_id)
+    assert center.log_lines() == [f"PASS {file_id}#1", f"PASS {file_id}#1 run 2"]
+
+
 def test_a_file_that_can_not_be_read_again_gets_no_record(center: Center) -> None:
     """The record is never written from an old read; log and event are there, the latter noted."""
     file_id = center.upload(center.subject())
@@ -238,7 +253,7 @@ def test_a_file_that_can_not_be_read_again_gets_no_record(center: Center) -> Non
     outcome = center.run(file_id)
     assert set(outcome.missing) == {"file record"}
     assert set(center.file(file_id).info) == {GEAR}
-    assert set(center.file(file_id).info[GEAR]) == {"event"}
+    assert set(center.file(file_id).info[GEAR]) == {"event", "events"}
     assert len(center.events.stored) == 1
     assert center.log_validation() == ("PASS", ["file-record-not-written"])
 
@@ -267,6 +282,106 @@ def test_a_new_version_owes_nothing_of_the_old_one(center: Center) -> None:
     center.new_version(file_id)
     center.run(file_id)
     assert [body["file_version"] for body in center.bodies()] == [2]
+
+
+# -- a newer version: nothing can be noted ---------------------------------------------------------
+
+
+@pytest.mark.parametrize("before", [True, False], ids=["newer before", "newer meanwhile"])
+@pytest.mark.parametrize("method", ["upload_project_file", "put_if_absent"])
+def test_a_superseded_job_that_leaves_something_unwritten_fails(
+    center: Center, caplog: pytest.LogCaptureFixture, method: str, *, before: bool
+) -> None:
+    """No later run would know of it: exit 1, the log says so, and the job run again mends it."""
+    file_id = center.upload(center.subject())
+    if before:
+        center.new_version(file_id)
+    else:
+        center.registry.on.add("naccid_for", lambda: center.new_version(file_id))
+    fail(center, method)
+    outcome = center.run(file_id, 1)
+    assert (outcome.state, outcome.exit_code) == ("PASS", 1)
+    assert "run this job again" in caplog.text
+    assert GEAR not in center.file(file_id).info
+    mend(center)
+    assert center.run(file_id, 1).exit_code == 0
+    assert center.run(file_id, 2).exit_code == 0
+    assert center.log_lines() == [f"PASS {file_id}#1", f"PASS {file_id}#2"]
+    assert [body["file_version"] for body in center.bodies()] == [1, 2]
+
+
+@pytest.mark.parametrize("call", ["note", "put", "record"])
+def test_an_event_is_not_doubled_where_its_note_is_on_an_older_version_only(
+    center: Center, call: str
+) -> None:
+    """No log, and a newer version right before that call: the job run again finds the note, if any.
+
+    A note that came to stand on the newer version is none, so its event must not be written.
+    """
+    file_id = center.upload(center.subject())
+    fail(center, "upload_project_file")
+    on, method, skip = {
+        "note": (center.site.on, "set_file_info", 0),
+        "put": (center.events.on, "put_if_absent", 0),
+        "record": (center.site.on, "file", 3),  # read first, before the note, after it, then here
+    }[call]
+    on.add(method, lambda: center.new_version(file_id), skip=skip)
+    assert center.run(file_id, 1).exit_code == 1
+    assert len(center.site.versions(file_id)) == 2
+    mend(center)
+    center.run(file_id, 1)
+    assert len(center.bodies()) == 1
+    assert center.log_lines() == [f"PASS {file_id}#1"]
+    assert GEAR not in center.file(file_id).info
+
+
+def test_a_superseded_job_run_again_writes_what_its_version_owes(center: Center) -> None:
+    """The FAIL that the log missed stands on the older version, before the PASS of now."""
+    file_id = center.upload(center.subject())
+    center.registry.on.add("naccid_for", errors.IdentifierNotFoundError("No such participant."))
+    fail(center, "upload_project_file")
+    center.run(file_id)
+    mend(center)
+    center.new_version(file_id)
+    center.run(file_id, 1)
+    assert center.log_lines() == [f"FAIL {file_id}#1", f"PASS {file_id}#1"]
+    assert [body["status"] for body in center.bodies()] == ["FAIL", "PASS"]
+
+
+def test_a_refused_event_of_an_older_version_is_not_tried_again_and_again(center: Center) -> None:
+    """Its new time could be noted nowhere: the outcome of now is announced, once."""
+    file_id = center.upload(center.subject())
+    center.registry.on.add("naccid_for", errors.IdentifierNotFoundError("No such participant."))
+    center.events.on.add("put_if_absent", REFUSED)
+    center.run(file_id)
+    center.new_version(file_id)
+    for _ in range(2):
+        assert center.run(file_id, 1).exit_code == 0
+    assert [body["status"] for body in center.bodies()] == ["PASS"]
+    center.site.change_info(center.project, pipeline_adcid="x")
+    assert center.run(file_id, 1).exit_code == 1
+
+
+def test_notes_of_an_older_version_that_can_not_be_read_stop_nothing(center: Center) -> None:
+    """The QC log has the event's note, too: line and event are there once."""
+    file_id = center.upload(center.subject())
+    center.run(file_id)
+    center.new_version(file_id)
+    center.site.on.add("file_version", DOWN, times=None)
+    assert center.run(file_id, 1).exit_code == 0
+    assert len(center.bodies()) == 1
+    assert center.log_lines() == [f"PASS {file_id}#1"]
+
+
+def test_what_an_earlier_run_owed_fails_the_job_that_can_not_keep_it(center: Center) -> None:
+    """The newer version comes while the line is owed still, and the run itself names no visit."""
+    file_id = center.upload(center.subject())
+    fail(center, "upload_project_file")
+    center.run(file_id)
+    center.site.change_info(center.project, pipeline_adcid="x")
+    center.site.on.add("project", lambda: center.new_version(file_id))
+    outcome = center.run(file_id)
+    assert (outcome.exit_code, list(outcome.missing)) == (1, ["QC log of an earlier run"])
 
 
 # -- the note itself -------------------------------------------------------------------------------
