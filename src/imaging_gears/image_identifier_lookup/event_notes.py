@@ -32,14 +32,17 @@ def noted(notes: Mapping[str, Any], like: EventNote) -> EventNote | None:
 def with_note(notes: Mapping[str, Any], note: EventNote) -> Json:
     """Return the keys of the gear's notes in which `note` is the last event's.
 
-    ``events`` says its version as every note does, so that all of them are taken back together
-    where they came to stand on a newer version.
+    ``events`` has those of the version's other outcomes, where there are any. It says the version
+    as every note does, so that all of them are taken back together where they came to stand on a
+    newer one.
     """
     block = note_block(note)
     known = _by_outcome(notes, note.file_version)
     known.pop(_outcome(block), None)
-    every = [*(dict(each) for each in known.values()), block]
-    return {LAST: block, ALL: {"file_version": note.file_version, "notes": every}}
+    if not known:
+        return {LAST: block}
+    others = [dict(each) for each in known.values()]
+    return {LAST: block, ALL: {"file_version": note.file_version, "notes": others}}
 
 
 def _by_outcome(notes: Mapping[str, Any], version: int) -> dict[tuple[str, ...], Mapping[str, Any]]:

@@ -253,7 +253,7 @@ def test_a_file_that_can_not_be_read_again_gets_no_record(center: Center) -> Non
     outcome = center.run(file_id)
     assert set(outcome.missing) == {"file record"}
     assert set(center.file(file_id).info) == {GEAR}
-    assert set(center.file(file_id).info[GEAR]) == {"event", "events"}
+    assert set(center.file(file_id).info[GEAR]) == {"event"}
     assert len(center.events.stored) == 1
     assert center.log_validation() == ("PASS", ["file-record-not-written"])
 
