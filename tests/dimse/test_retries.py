@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Collection
@@ -13,7 +14,7 @@ from pydicom.dataset import Dataset
 
 from imaging_gears.adapters.dimse import DimseServer
 from imaging_gears.ports import Sent
-from tests.dimse.items import item
+from tests.dimse.items import CT, MR, item
 from tests.dimse.peers import QUICK, Pauses, Scripted, scripted, send, server_at
 
 if TYPE_CHECKING:
@@ -103,6 +104,84 @@ def test_two_images_that_the_server_aborts_at_among_twenty(
     assert failed(results) == bad
     assert {results[at].reason for at in bad} == {"aborted by the server"}
     assert all(2 <= tries(scp)[at] <= QUICK.tries + 2 for at in bad)
+
+
+@pytest.mark.parametrize("associations", [1, 2, 4])
+@pytest.mark.parametrize("bad", [3, 4, 5, 8])
+def test_bad_images_at_the_start_do_not_cost_the_others(bad: int, associations: int) -> None:
+    """Behind the waits the server shows with an image from the end that it works."""
+    with scripted(aborts_for(range(bad))) as scp:
+        server = server_at(scp.port, associations=associations)
+        results = send_numbers(server, range(30))
+        assert server.given_up is None
+    assert failed(results) == set(range(bad))
+
+
+@pytest.mark.parametrize("associations", [1, 2, 4])
+@pytest.mark.parametrize(("bad", "first"), [(3, 3), (4, 4), (5, 5), (8, 4), (8, 10)])
+def test_bad_images_at_the_start_do_not_cost_the_next_file(
+    bad: int, first: int, associations: int
+) -> None:
+    """Where a file has no other image, one of the next file shows that the server works."""
+    with scripted(aborts_for(range(bad))) as scp:
+        server = server_at(scp.port, associations=associations)
+        results = send_numbers(server, range(first)) | send_numbers(server, range(first, 32))
+        assert server.given_up is None
+    assert failed(results) == set(range(bad))
+
+
+def test_two_files_of_one_bad_image_do_not_cost_the_third() -> None:
+    """Behind the waits each has its one try."""
+    with scripted(aborts_for({0, 1})) as scp:
+        server = server_at(scp.port)
+        results = [send_numbers(server, [at])[at].outcome for at in range(3)]
+        assert server.given_up is None
+    assert results == ["failed", "failed", "sent"]
+
+
+def test_images_of_another_kind_are_asked_first() -> None:
+    """All MR images abort, and more than three stand at the end; the CT image among them counts."""
+    mr, ct = [*range(8), *range(9, 16)], 8
+    with scripted(aborts_for(mr)) as scp:
+        server = server_at(scp.port, associations=1)
+        results = send(server, [item(at, sop_class=CT if at == ct else MR) for at in range(16)])
+        order = [int(uid.rsplit(".", 1)[1]) for uid in scp.received]
+    assert results[ct].outcome == "sent"
+    assert order.index(ct) == len(QUICK.waits) + 1
+
+
+@pytest.mark.parametrize("associations", [1, 2, 4])
+def test_a_server_that_aborts_each_image_is_asked_three_more_times(associations: int) -> None:
+    """Behind the waits, one after the other, and without a further wait."""
+    pauses = Pauses()
+    with scripted(aborts_for(range(50))) as scp:
+        server = server_at(scp.port, associations=associations, pause=pauses)
+        results = send_numbers(server, range(50))
+        assert server.given_up is not None
+    assert failed(results) == set(range(50))
+    attempts = len(QUICK.waits) + 1
+    assert attempts + 3 <= len(scp.received) <= associations * attempts + 3
+    assert set(pauses.seconds) == set(QUICK.waits)
+
+
+def test_nothing_is_given_up_while_another_image_is_on_its_way() -> None:
+    """The server is full until it has that one; the waits were over long before."""
+    attempts, seen = len(QUICK.waits) + 1, threading.Event()
+
+    def answer(scp: Scripted, event: Event) -> int | Dataset:
+        if len(scp.received) == attempts:
+            seen.set()
+        return 0 if number_of(event) == 0 or tries(scp)[0] else full()
+
+    def hold() -> None:
+        assert seen.wait(5)
+        time.sleep(0.1)
+
+    with scripted(answer) as scp:
+        server = server_at(scp.port, associations=2)
+        results = send(server, [item(0, on_chunks=hold), *(item(at) for at in range(1, 10))])
+        assert server.given_up is None
+    assert failed(results) == set()
 
 
 def test_many_bad_images_among_others_do_not_add_up_their_waits() -> None:

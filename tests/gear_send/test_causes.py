@@ -17,6 +17,7 @@ from tests.gear_send.send_helpers import (
     mounted,
     on_file,
     slices,
+    tables,
     zipped,
 )
 
@@ -106,9 +107,13 @@ def test_a_dry_run_names_the_cause(session: Session) -> None:
     """Of its echo; it leaves no record, so the last line has it alone."""
     file_id = session.acquisition("T1", zipped(*slices(2)))
     with pacs(title="OTHER") as port:
-        ended = session.run(on_file(session, file_id, port=port, dry_run=True))
+        folder = on_file(session, file_id, port=port, dry_run=True)
+        ended = session.run(folder)
     assert ended.code == 1, ended.out
     assert "FAILED (called-ae-title-unknown): " in ended.out.splitlines()[-1]
+    left = {each.name: each.read_text() for each in (folder / "output").glob("*_dry-run_*.csv")}
+    ((*_, status),), ((*_, reason),) = tables(left)
+    assert (status, reason) == ("Failed", "not tried: the run ended before")
 
 
 def test_images_that_are_refused_are_the_cause_themselves(session: Session) -> None:

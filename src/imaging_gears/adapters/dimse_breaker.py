@@ -6,6 +6,7 @@ import threading
 from typing import Final
 
 from imaging_gears.adapters.dimse_failures import Failure
+from imaging_gears.errors import OutOfResourcesError
 
 _INSTANCES: Final = 3
 
@@ -18,9 +19,11 @@ class Breaker:
     up the waits side by side.
 
     A failure may be due to the server or to the instance that was being sent. Behind the last wait
-    a failure without an instance is the end of the server; failures with one are when three
-    instances had theirs in the row. Those that had one before, and saw others pass since, prove
-    nothing against the server.
+    a failure without an instance is the server's. So are those of a server that is out of resources
+    or does not answer, when three instances had theirs in the row. An association that was lost
+    while an instance was sent over it may be that instance's doing, and so may those before: then
+    three further ones, not tried before, have to fail behind the last wait. Instances that failed
+    before, and saw others pass since, prove nothing against the server.
 
     Args:
         waits: seconds to wait after the first failure of a row, the second, and so on.
@@ -34,7 +37,9 @@ class Breaker:
         self._waiting = False
         self._row = 0
         self._failed: set[str] = set()
+        self._probed: set[str] = set()
         self._suspects: set[str] = set()
+        self._proof: Failure | None = None
         self._last: Failure | None = None
         self._given_up: Failure | None = None
 
@@ -84,9 +89,11 @@ class Breaker:
             self._row += 1
             self._suspects |= self._failed
             self._failed.clear()
+            self._probed.clear()
+            self._proof = None
 
-    def failed(self, epoch: int, failure: Failure, instance: str | None = None) -> float | None:
-        """Note a failure of what began in `epoch`; return the seconds to wait, None at the end.
+    def failed(self, epoch: int, failure: Failure, instance: str | None = None) -> float:
+        """Note a failure of what began in `epoch`; return the seconds to wait.
 
         Args:
             epoch: of the association.
@@ -94,20 +101,25 @@ class Breaker:
             instance: SOP instance UID of what was being sent, None where nothing was.
         """
         with self._lock:
+            behind = self.exhausted
             if epoch == self._epoch:
                 self._epoch += 1
                 self._failures += 1
                 self._last = failure
                 self._waiting = not self.exhausted
-            if instance is not None and instance not in self._suspects:
-                self._failed.add(instance)
-            if self.exhausted and (instance is None or len(self._failed) >= _INSTANCES):
-                self._given_up = self._given_up or failure
-            if self._given_up is not None:
-                return None
-            if self.exhausted or not self._failures:
+                if behind and instance is not None and instance not in self._failed:
+                    self._probed |= {instance} - self._suspects
+            if instance is not None:
+                self._failed |= {instance} - self._suspects
+            if self.exhausted and self._is_proven(failure, instance):
+                self._proof = failure
+            if self.exhausted or self._given_up is not None or not self._failures:
                 return 0.0
             return self._waits[self._failures - 1]
+
+    def _is_proven(self, failure: Failure, instance: str | None) -> bool:
+        against = self._failed if _is_the_servers(failure) else self._probed
+        return instance is None or len(against) >= _INSTANCES
 
     def waited(self, epoch: int) -> None:
         """Note the end of the wait after a failure of what began in `epoch`."""
@@ -115,7 +127,25 @@ class Breaker:
             if epoch == self._epoch - 1:
                 self._waiting = False
 
+    def judge(self, *, last_chance: bool) -> None:
+        """Give the server up if that is proven; to be asked while nothing is on its way to it.
+
+        Args:
+            last_chance: all that was there to clear the server of earlier failures has failed. Of
+                one that is out of resources or does not answer, that is enough.
+        """
+        with self._lock:
+            if last_chance and self._last is not None and _is_the_servers(self._last):
+                self._proof = self._proof or self._last
+            if self.exhausted:
+                self._given_up = self._given_up or self._proof
+
     def give_up(self, failure: Failure) -> None:
         """Note that there is no use in trying."""
         with self._lock:
             self._given_up = self._given_up or failure
+
+
+def _is_the_servers(failure: Failure) -> bool:
+    """Return whether a failure with an instance is one that instances seldom cause."""
+    return failure.silent or failure.kind is OutOfResourcesError

@@ -15,10 +15,12 @@ class Failure:
     Args:
         reason: a phrase without the server's name.
         kind: what it is as an error of the project.
+        silent: nothing moved until a time-out.
     """
 
     reason: str
     kind: type[ImagingError] = ServiceError
+    silent: bool = False
 
 
 class AssociationLostError(Exception):
@@ -27,12 +29,15 @@ class AssociationLostError(Exception):
     Args:
         reason: a phrase without the server's name.
         kind: what it is as an error of the project.
+        silent: nothing moved until a time-out.
     """
 
-    def __init__(self, reason: str, kind: type[ImagingError] = ServiceError) -> None:
+    def __init__(
+        self, reason: str, kind: type[ImagingError] = ServiceError, *, silent: bool = False
+    ) -> None:
         super().__init__(reason)
         self.reason = reason
-        self.failure = Failure(reason, kind)
+        self.failure = Failure(reason, kind, silent)
 
 
 class AssociationRefusedError(Exception):

@@ -7,7 +7,6 @@ import queue
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import chain
 from typing import Final
@@ -23,7 +22,7 @@ from imaging_gears.adapters.dimse_failures import (
 from imaging_gears.adapters.dimse_opening import Limits, Opening
 from imaging_gears.adapters.dimse_status import DUPLICATE_SOP_INSTANCE, category, status_text
 from imaging_gears.errors import ImagingError, OutOfResourcesError
-from imaging_gears.ports import Convert, Outcome, Sendable, Sent
+from imaging_gears.ports import Convert, Outcome, Sendable, Sent, SyntaxPair
 
 log = logging.getLogger(__name__)
 
@@ -36,7 +35,7 @@ one need not wait."""
 Pause = Callable[[float], None]
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Job:
     """An instance to be sent.
 
@@ -65,12 +64,14 @@ class Worker:
     Attributes:
         established: whether it has one now.
         worked: whether the server has taken or finally refused an instance over that one.
+        busy: whether it opens or uses one, and has not noted yet how that ended.
     """
 
     thread: threading.Thread | None = None
     opening: Opening | None = None
     established: bool = False
     worked: bool = False
+    busy: bool = False
 
 
 @dataclass(slots=True)
@@ -100,6 +101,8 @@ class Sending:
     _stopping: threading.Event = field(init=False, default_factory=threading.Event)
     _first: threading.Event = field(init=False, default_factory=threading.Event)
     _lock: threading.Lock = field(init=False, default_factory=threading.Lock)
+    # Of the jobs, and of who is busy.
+    _turn: threading.Condition = field(init=False, default_factory=threading.Condition)
 
     def results(self, associations: int) -> Iterator[Sent]:
         """Send; return one result per instance. Closing the iterator ends all associations."""
@@ -151,43 +154,83 @@ class Sending:
             if further:
                 # A server that is down, or wants none of us, is asked once.
                 self._first.wait()
-            while self._jobs and not self._stopping.is_set():
-                if self.breaker.given_up is not None:
-                    self._fail_rest()
-                    return
+            while self._enter(worker):
                 epoch = self.breaker.begin()
-                association = self._open(worker, epoch)
-                if association is None:
-                    return
-                self._first.set()
-                self._use(worker, association, epoch)
+                try:
+                    association = self._open(worker)
+                except (AssociationRefusedError, AssociationLostError) as error:
+                    if self._is_dropped(worker, error):
+                        return
+                    self._wait(worker, epoch, error.failure)
+                    continue
+                if association is not None:
+                    self._first.set()
+                    self._use(worker, association, epoch)
         except BaseException as error:  # noqa: BLE001 - it is raised again, by who reads results
             self._results.put(error)
+        finally:
+            self._rest(worker)
 
-    def _open(self, worker: Worker, epoch: int) -> Association | None:
-        """Return an association; None where there will be none."""
-        while True:
-            opening = self.begin()
-            with self._lock:
-                if self._stopping.is_set():
-                    return None
-                worker.opening = opening
-            try:
-                association = opening.open(list(self.group.contexts))
-            except AssociationRefusedError as error:
-                failure, final, rejected = error.failure, error.final, True
-            except AssociationLostError as error:
-                failure, final, rejected = error.failure, False, False
-            else:
-                return self._admit(worker, association)
-            if self._stopping.is_set() or self._others_live(worker):
-                self._drop(rejected=rejected)
+    def _enter(self, worker: Worker) -> bool:
+        """Return whether there is something to send, and a server to send it to.
+
+        Behind the last wait the workers go on one at a time, so that what one finds out counts for
+        all, and nothing is given up while another one may be sending.
+        """
+        with self._turn:
+            self._rest(worker)
+            # It ends with the sending, too: that ends whoever is busy.
+            self._turn.wait_for(lambda: not (self.breaker.exhausted and self._others_busy(worker)))
+            if self._stopping.is_set():
+                return False
+            if self._is_over():
+                self._fail_rest()
+            worker.busy = bool(self._jobs)
+            return worker.busy
+
+    def _rest(self, worker: Worker) -> None:
+        with self._turn:
+            worker.busy = False
+            self._turn.notify_all()
+
+    def _others_busy(self, worker: Worker) -> bool:
+        return any(other.busy for other in self._workers if other is not worker)
+
+    def _is_over(self) -> bool:
+        """Return whether the server is given up, or all that is left has failed in this row."""
+        if not self.breaker.exhausted:
+            return self.breaker.given_up is not None
+        # Those that have were put behind all others.
+        untried = bool(self._jobs) and self._jobs[0].row != self.breaker.row
+        doubted = self._doubted == self.breaker.row
+        self.breaker.judge(last_chance=doubted and not untried)
+        return self.breaker.given_up is not None or not untried
+
+    def _open(self, worker: Worker) -> Association | None:
+        """Return an association; None where the sending has ended.
+
+        Raises:
+            AssociationRefusedError: the server does not want it.
+            AssociationLostError: it could not be opened.
+        """
+        opening = self.begin()
+        with self._lock:
+            if self._stopping.is_set():
                 return None
-            if final:
-                self.breaker.give_up(failure)
-            if not self._wait(worker, epoch, failure):
-                return None
-            epoch = self.breaker.begin()
+            worker.opening = opening
+        return self._admit(worker, opening.open(list(self.group.contexts)))
+
+    def _is_dropped(
+        self, worker: Worker, error: AssociationRefusedError | AssociationLostError
+    ) -> bool:
+        """Return whether a worker ends because no association could be opened for it."""
+        rejected = isinstance(error, AssociationRefusedError)
+        if self._stopping.is_set() or self._others_live(worker):
+            self._drop(rejected=rejected)
+            return True
+        if isinstance(error, AssociationRefusedError) and error.final:
+            self.breaker.give_up(error.failure)
+        return False
 
     def _admit(self, worker: Worker, association: Association) -> Association | None:
         with self._lock:
@@ -225,11 +268,24 @@ class Sending:
             self._wait(worker, epoch, failure, instance)
 
     def _take(self) -> Job | None:
-        if self._stopping.is_set() or self.breaker.given_up is not None:
-            return None
-        with suppress(IndexError):
+        with self._turn:
+            if self._stopping.is_set() or self.breaker.given_up is not None or not self._jobs:
+                return None
+            if self.breaker.exhausted and self._jobs[0].row is None:
+                return self._probe()
             return self._jobs.popleft()
-        return None
+
+    def _probe(self) -> Job:
+        """Return the untried instance that is least like those that failed in this row.
+
+        What ends an association often stands side by side, and is of one kind.
+        """
+        failed = {_pair(job) for job in self._jobs if job.row == self.breaker.row}
+        untried = [job for job in self._jobs if job.row is None]
+        others = [job for job in untried if _pair(job) not in failed]
+        job = (others or untried)[-1]
+        self._jobs.remove(job)
+        return job
 
     def _send(self, worker: Worker, association: Association, job: Job) -> Failure | None:
         """Send one instance and report it, or put it back.
@@ -237,7 +293,7 @@ class Sending:
         Returns:
             None while the association is good. Else it has been ended because of this.
         """
-        pair = (job.item.sop_class_uid, job.item.transfer_syntax_uid)
+        pair = _pair(job)
         chosen = choose(pair, association.accepted)
         if chosen is None:
             self._report(job, "failed", why_not(pair, association.refused))
@@ -274,7 +330,10 @@ class Sending:
             # What the server commented is for the report of this instance.
             return Failure(status_text(reply.status), OutOfResourcesError)
         worker.worked = True
-        self.breaker.succeeded()
+        if self.breaker.failing:
+            self.breaker.succeeded()
+            with self._turn:
+                self._turn.notify_all()
         if reply.status == DUPLICATE_SOP_INSTANCE and job.doubtful:
             # The server had stored it before the association was lost.
             what = "warning"
@@ -298,14 +357,15 @@ class Sending:
         """Put an instance behind all others, which need not have its trouble."""
         job.row = self.breaker.row
         if again:
-            self._jobs.append(job)
+            with self._turn:
+                self._jobs.append(job)
         else:
             self._report(job, "failed", job.reason, status=job.status)
 
     def _wait(
         self, worker: Worker, epoch: int, failure: Failure, instance: str | None = None
-    ) -> bool:
-        """Wait before the next association; return whether there is to be one.
+    ) -> None:
+        """Note a failure, and wait before the next association.
 
         Args:
             worker: whose association it is.
@@ -314,14 +374,9 @@ class Sending:
             instance: SOP instance UID of what it was sending, None where it was never opened.
         """
         if self._stopping.is_set():
-            return False
+            return
         seconds = self.breaker.failed(epoch, failure, instance)
-        over = seconds is None or (self.breaker.exhausted and not self._has_untried())
-        if over:
-            if self._doubted == self.breaker.row and not self._others_live(worker):
-                self.breaker.give_up(failure)
-            self._fail_rest()
-            return False
+        self._rest(worker)
         if seconds and (instance is None or self._jobs):
             log.warning("The DICOM server failed: %s. Waiting %g s.", failure.reason, seconds)
             if self.pause is None:
@@ -329,24 +384,12 @@ class Sending:
             else:
                 self.pause(seconds)
         self.breaker.waited(epoch)
-        return True
-
-    def _has_untried(self) -> bool:
-        """Return whether an instance is left that has not failed since the last success."""
-        try:
-            # Those that have were put behind all others.
-            return self._jobs[0].row != self.breaker.row
-        except IndexError:
-            return False
 
     def _fail_rest(self) -> None:
         """Fail what is left, each instance for its own failure where it had one."""
-        while True:
-            try:
-                job = self._jobs.popleft()
-            except IndexError:
-                return
-            end = self.breaker.given_up
+        end = self.breaker.given_up
+        while self._jobs:
+            job = self._jobs.popleft()
             reason = job.reason or ("" if end is None else end.reason)
             self._report(job, "failed", reason, status=job.status)
 
@@ -378,3 +421,7 @@ def _begun(item: Sendable) -> Iterator[bytes | memoryview]:
     """
     chunks = item.chunks()
     return chain((next(chunks, b""),), chunks)
+
+
+def _pair(job: Job) -> SyntaxPair:
+    return job.item.sop_class_uid, job.item.transfer_syntax_uid

@@ -255,9 +255,14 @@ class Wire:
             _write_pieces(self._socket, pieces)
         except OSError as error:
             # A server that aborts while we are sending says so before it closes.
-            reason = None if isinstance(error, TimeoutError) else self._last_word()
-            text = reason or socket_text(error, self._seconds)
-            raise AssociationLostError(text) from error
+            if isinstance(error, TimeoutError):
+                raise self._lost(error) from error
+            word = self._last_word()
+            raise (self._lost(error) if word is None else AssociationLostError(word)) from error
+
+    def _lost(self, error: OSError) -> AssociationLostError:
+        silent = isinstance(error, TimeoutError)
+        return AssociationLostError(socket_text(error, self._seconds), silent=silent)
 
     def _last_word(self) -> str | None:
         try:
@@ -282,7 +287,7 @@ class Wire:
             try:
                 data = _patiently(self._socket, partial(self._socket.recv, 65536))
             except OSError as error:
-                raise AssociationLostError(socket_text(error, self._seconds)) from error
+                raise self._lost(error) from error
             if not data:
                 raise AssociationLostError("the server closed the connection")
             self._received += data

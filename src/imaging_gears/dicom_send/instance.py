@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple, Self
 from imaging_gears.dicom.members import EMPTY
 from imaging_gears.dicom.recognition import PREFIX_SIZE, Kind, kind_of
 from imaging_gears.dicom.whole import PassedMember, WholeMember, WholeUpload
-from imaging_gears.dicom_send.passing import NESTED, cut_to_nothing, folder_of, holds_others
+from imaging_gears.dicom_send.passing import NESTED, folder_of, holds_others, lost_image
 from imaging_gears.dicom_send.recode import recoded
 from imaging_gears.dicom_send.splicing import Spliced, held_back
 from imaging_gears.dicom_send.tagging import Group, Mark, check_mark, plan
@@ -162,13 +162,14 @@ def _examined(upload: WholeUpload, mark: Mark, progress: Callable[[], None]) -> 
             folders.add(folder_of(member.name))
         progress()
     ignored = empty = 0
-    for member, size in others:
-        if (reason := cut_to_nothing(size, member.name, folders)) is not None:
+    for member, prefix in others:
+        reason = None if prefix is None else lost_image(prefix, member.name, folders)
+        if reason is not None:
             refused.append(_refused(member, reason))
-        elif size:
-            ignored += 1
-        else:
+        elif prefix == b"":
             empty += 1
+        else:
+            ignored += 1
     return Contents(
         instances=tuple(instances),
         refused=tuple(sorted(refused, key=lambda one: one.number)),
@@ -179,16 +180,16 @@ def _examined(upload: WholeUpload, mark: Mark, progress: Callable[[], None]) -> 
 
 
 class _Other(NamedTuple):
-    """A member that is no DICOM, with its size, or that of its start."""
+    """A member that is no DICOM, with its start; None where it is known to be something else."""
 
     member: WholeMember | PassedMember
-    size: int
+    prefix: bytes | None
 
 
 def _passed(member: PassedMember) -> Refused | _Other:
     if member.lost:
         return _refused(member, member.reason)
-    return _Other(member, 0 if member.reason == EMPTY else PREFIX_SIZE)
+    return _Other(member, b"" if member.reason == EMPTY else None)
 
 
 def _looked_at(upload: WholeUpload, member: WholeMember, mark: Mark) -> Instance | Refused | _Other:
@@ -204,13 +205,13 @@ def _looked_at(upload: WholeUpload, member: WholeMember, mark: Mark) -> Instance
         if kind_of(prefix) not in (Kind.DICOM, Kind.HEADLESS):
             if holds_others(prefix, member.name):
                 return _refused(member, NESTED)
-            return _Other(member, len(prefix))
+            return _Other(member, prefix)
         walk = Walk(source, mark.group)
         walk.run()
         tag = plan(mark, Group(walk.elements, walk.place, walk.encoding))
         return _instance(member, walk, tag)
     except NotDicomError:
-        return _Other(member, PREFIX_SIZE)  # a DICOMDIR: every export to a disc has one
+        return _Other(member, None)  # a DICOMDIR: every export to a disc has one
     except InputFileError as error:
         # Not this member is at fault, but all of them together.
         if upload.exhausted:

@@ -65,13 +65,13 @@ class DicomSend:
             self.reports.append(report)
 
     def _one(self, upload: Upload, report: FileReport) -> None:
-        number, begun, gone = len(self.reports), time.perf_counter(), Counter[str]()
+        number, begun = len(self.reports), time.perf_counter()
         try:
             path = upload.fetch()
             begun = time.perf_counter()
             with self.world.examine(path) as contents:
                 self.world.progress()
-                self._contents(contents, report, gone)
+                self._contents(contents, report)
         except ImagingError as error:
             log.error("file %d: %s: %s", number, error.code, discreet(error.sentence()))
             report.notes.append(ImageNote(outcome="failed", reason=error.message))
@@ -91,10 +91,10 @@ class DicomSend:
             report.left_out,
             seconds,
             report.sent / seconds,
-            gone["bytes"] / MEGABYTE / seconds,
+            report.sent_bytes / MEGABYTE / seconds,
         )
 
-    def _contents(self, contents: Contents, report: FileReport, gone: Counter[str]) -> None:
+    def _contents(self, contents: Contents, report: FileReport) -> None:
         if contents.ignored or contents.empty:
             passed = contents.empty, contents.ignored
             log.info("file %d: passed over: %d empty, %d no DICOM", len(self.reports), *passed)
@@ -117,7 +117,7 @@ class DicomSend:
             if self.config.dry_run:
                 self._tell_offers(images, report)
             elif images:
-                self._send(images, copies, report, gone)
+                self._send(images, copies, report)
         finally:
             for note in (note for each in copies.values() for _, note in each):
                 report.leave_out(note)
@@ -150,12 +150,11 @@ class DicomSend:
         images: Mapping[int, Image],
         copies: Copies,
         report: FileReport,
-        gone: Counter[str],
     ) -> None:
         reasons: Counter[str] = Counter()
         arrived: list[Image] = []
         while images:
-            failed = self._send_each(images, report, gone, reasons, arrived)
+            failed = self._send_each(images, report, reasons, arrived)
             images = self._copies_of(failed, copies)
         _log_reasons(len(self.reports), reasons)
         if self.config.verify and arrived:
@@ -178,17 +177,16 @@ class DicomSend:
         self,
         images: Mapping[int, Image],
         report: FileReport,
-        gone: Counter[str],
         reasons: Counter[str],
         arrived: list[Image],
     ) -> list[Image]:
         """Send images; return those that could not be sent, and did not get an answer either."""
-        items = [Counted(image, gone, self.world.progress) for image in images.values()]
+        items = [Counted(image, self.world.progress) for image in images.values()]
         failed: list[Image] = []
 
         def convert(item: Sendable, transfer_syntax_uid: str) -> Sendable:
             image = self.world.convert(images[item.number], transfer_syntax_uid)
-            return Counted(image, gone, self.world.progress)
+            return Counted(image, self.world.progress)
 
         missing = dict(images)
         try:
@@ -205,6 +203,8 @@ class DicomSend:
                         if sent.status is None:
                             failed.append(image)
                     else:
+                        # Here, in one thread and once: an image may be read in several tries.
+                        report.sent_bytes += image.length
                         arrived.append(image)
         finally:
             # After an error that nobody foresaw, or a cancelled job: each image has its row.
@@ -249,7 +249,7 @@ class DicomSend:
             if seconds:
                 self.world.pause(seconds)
             # The images are read again, for their series: that is progress, too.
-            items = [Counted(each, Counter(), self.world.progress) for each in missing]
+            items = [Counted(each, self.world.progress) for each in missing]
             stored = self.world.server.stored(items)
             self.world.progress()
             if stored is None:

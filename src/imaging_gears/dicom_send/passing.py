@@ -35,11 +35,12 @@ def folder_of(name: str | None) -> str:
     return str(_path(name).parent)
 
 
-def cut_to_nothing(size: int, name: str | None, folders: AbstractSet[str]) -> str | None:
+def lost_image(prefix: bytes, name: str | None, folders: AbstractSet[str]) -> str | None:
     """Return why a member that is no DICOM counts as one all the same; None where it does not.
 
     Args:
-        size: bytes of it. What could show that it is DICOM begins behind the first 128.
+        prefix: its first `PREFIX_SIZE` bytes, all of them where there are fewer. What could show
+            that it is DICOM begins behind the first 128.
         name: as the archive has it; None for the upload itself, which is seen to be no image.
         folders: that hold DICOM. There an image needs no suffix; digits behind a dot are none,
             because files are named by their UIDs.
@@ -47,11 +48,16 @@ def cut_to_nothing(size: int, name: str | None, folders: AbstractSet[str]) -> st
     path = _path(name)
     bare = not path.suffix or path.suffix[1:].isdigit()
     beside = bare and not path.name.startswith(".") and folder_of(name) in folders
-    is_named_so = path.suffix.lower() in _SUFFIXES or (beside and path.name != _NO_IMAGE)
-    if name is None or size >= _SHORTEST or not is_named_so:
+    has_suffix = path.suffix.lower() in _SUFFIXES
+    if name is None or not (has_suffix or (beside and path.name != _NO_IMAGE)):
         return None
-    what = "shorter than the start of any DICOM" if size else "empty"
-    return f"It is {what}, and named as images are: cut off."
+    if not prefix:
+        return "It is empty, and named as images are: cut off."
+    if len(prefix) < _SHORTEST:
+        return "It is shorter than the start of any DICOM, and named as images are: cut off."
+    if not any(prefix[:_SHORTEST]):
+        return "It begins with NUL bytes only, and is named as images are: zeroed, or not written."
+    return "It is no DICOM, and named as images are." if has_suffix else None
 
 
 def _path(name: str | None) -> PurePosixPath:

@@ -70,6 +70,7 @@ class FileReport:
             out on purpose (a duplicate, one that was sent before) is none of them.
         sent: images that the server has taken, each counted once.
         left_out: images that were left out on purpose.
+        sent_bytes: of the data sets of those that were sent.
     """
 
     name: str = field(repr=False)
@@ -77,6 +78,7 @@ class FileReport:
     in_series: int = 0
     sent: int = 0
     left_out: int = 0
+    sent_bytes: int = 0
     notes: list[ImageNote] = field(default_factory=list, repr=False)
 
     @property

@@ -149,12 +149,12 @@ class Gear:
             raise NothingToSendError(message, location="destination")
 
     def _send(self, config: SendConfig, server: DicomServer, mark: Mark) -> None:
-        if config.dry_run:
-            with step("C-ECHO"):
-                server.echo()
         run = DicomSend(config, self._world(config, server, mark), max(len(self.files), 1))
         self.reports = run.reports
         try:
+            if config.dry_run:
+                with step("C-ECHO"):
+                    server.echo()
             if FILE in self.job.files:
                 run.run(iter([self._given()]))
                 return

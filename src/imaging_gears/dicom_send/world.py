@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -95,10 +94,9 @@ class Upload:
 
 @dataclass(slots=True)
 class Counted:
-    """An image on its way: it tells how many bytes have gone, and that something goes on."""
+    """An image on its way: it tells that something goes on."""
 
     image: Image
-    sent_bytes: Counter[str]
     progress: Callable[[], None]
 
     @property
@@ -130,5 +128,4 @@ class Counted:
         """Return the data set in pieces."""
         for chunk in self.image.chunks():
             yield chunk
-            self.sent_bytes["bytes"] += len(chunk)
             self.progress()

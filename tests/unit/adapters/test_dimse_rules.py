@@ -169,7 +169,8 @@ def test_failures_of_one_moment_count_once() -> None:
     assert breaker.epoch == 1
     assert breaker.failed(1, B) == 2.0
     assert breaker.given_up is None
-    assert breaker.failed(2, Failure("d")) is None
+    assert breaker.failed(2, Failure("d")) == 0.0
+    breaker.judge(last_chance=False)
     assert breaker.given_up == Failure("d")
 
 
@@ -182,7 +183,7 @@ def test_success_begins_anew_but_not_after_the_end() -> None:
     assert breaker.failed(breaker.epoch, B) == 1.0
     breaker.give_up(Failure("no"))
     breaker.succeeded()
-    assert breaker.failed(breaker.epoch, B) is None
+    assert breaker.failed(breaker.epoch, B) == 0.0
     assert breaker.given_up == Failure("no")
 
 

@@ -170,7 +170,7 @@ def test_all_containers_give_the_same(path: Path) -> None:
     members = [
         ("top", dicom()),
         ("a/b/c/d/no-suffix", dicom(BIG)),
-        ("a/README.dcm", b"text" * 40),
+        ("a/README.txt", b"text" * 40),
         ("nested.zip", packed_zip([("x", dicom())])),
         ("nested.tar", tarred([("x", dicom())])),
         ("a/deflated", dicom(DEFLATED)),
@@ -244,6 +244,48 @@ def test_what_is_short_and_not_named_so_is_passed_over(path: Path, name: str) ->
                 is_metadata = "._" in name or "MACOSX" in name
                 passed = (1, 0) if content or is_metadata else (0, 1)
                 assert (contents.ignored, contents.empty) == passed
+
+
+@pytest.mark.parametrize("name", ["a/2.dcm", "other/2.IMA", "a/IM2", "a/MR.1.2.840.113619"])
+@pytest.mark.parametrize("zeroed", [132, 512, None])
+def test_an_image_that_was_never_written_is_refused(
+    path: Path, name: str, zeroed: int | None
+) -> None:
+    """Its first bytes, its first block or all of it are NUL, and its name is an image's."""
+    whole = dicom()
+    start = len(whole) if zeroed is None else zeroed
+    members = [(name, bytes(start) + whole[start:]), ("a/IM1", whole), ("a/raw.bin", bytes(600))]
+    for data in (packed_zip(members), tarred(members), gzip.compress(tarred(members))):
+        instances, refused, ignored = found(path, data)
+        assert [one.number for one in instances] == [1]
+        assert [one.number for one in refused] == [0]
+        assert refused[0].reason.startswith("It begins with NUL bytes only, and is named")
+        assert ignored == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "counts"),
+    [("a/2.dcm", True), ("other/2.DICOM", True), ("2.ima", True), ("a/IM2", False)],
+)
+def test_another_content_under_the_suffix_of_an_image_is_refused(
+    path: Path, name: str, *, counts: bool
+) -> None:
+    """Without a suffix it may be a note of whoever exported the images."""
+    members = [("a/IM1", dicom()), (name, b"text" * 40)]
+    _, refused, ignored = found(path, packed_zip(members))
+    assert [one.reason for one in refused] == (
+        ["It is no DICOM, and named as images are."] if counts else []
+    )
+    assert ignored == (not counts)
+
+
+def test_a_directory_under_the_suffix_of_an_image_is_passed_over(path: Path) -> None:
+    """It is DICOM, and no image."""
+    directory = meta(EXPLICIT, DIRECTORY) + body()
+    instances, refused, ignored = found(
+        path, packed_zip([("a/dir.dcm", directory), ("a/IM1", dicom())])
+    )
+    assert (len(instances), refused, ignored) == (1, [], 1)
 
 
 @pytest.mark.parametrize("damaged", [b"", dicom()[:150]])

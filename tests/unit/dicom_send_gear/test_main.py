@@ -434,6 +434,21 @@ def test_the_line_of_a_file_has_images_and_megabytes_a_second(
     assert "3 of 3 images sent, 0 left out; 2.0 s, 2 images/s, 3.0 MB/s" in caplog.text
 
 
+@pytest.mark.parametrize("answers", [{}, {"1.2": (0xC000, "no")}])
+def test_an_image_that_is_read_twice_counts_once(answers: dict[str, tuple[int, str]]) -> None:
+    """A retry, or a conversion: its bytes were sent once; those of a failed one were not."""
+
+    class Retried(FakeServer):
+        def send(self, items: Sequence[Sendable], convert: Convert) -> Generator[Sent]:
+            for item in items:
+                assert b"".join(item.chunks())
+            yield from FakeServer.send(self, items, convert)
+
+    content = FakeContents(images("1.1", "1.2", content=bytes(1000)))
+    (report,), _ = run(content, server=Retried(answers=answers))
+    assert report.sent_bytes == 1000 * (2 - len(answers))
+
+
 def test_the_log_has_ids_and_counts_and_no_patient(caplog: pytest.LogCaptureFixture) -> None:
     """Names of files and members, UIDs and the server's own words stay out of it."""
     server = FakeServer(answers={"1.2.3": (0xA900, "patient Quixote exists")})

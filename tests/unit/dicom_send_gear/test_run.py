@@ -12,12 +12,12 @@ import pytest
 from imaging_gears.dicom_send import run
 from imaging_gears.dicom_send.config import SendConfig
 from imaging_gears.dicom_send.run import Gear, mark_of, tls_files
-from imaging_gears.errors import ConfigError, TlsFilesError
+from imaging_gears.errors import CalledAeTitleError, ConfigError, TlsFilesError
 from imaging_gears.gear.job import InputFile, Job, parse_config
-from imaging_gears.gear.start import Watchdog
+from imaging_gears.gear.start import JobCancelledError, Watchdog
 from imaging_gears.ports import ContainerRef, TlsFiles
 from tests.unit.dicom.builders import packed_zip
-from tests.unit.dicom_send_gear.world import REQUIRED
+from tests.unit.dicom_send_gear.world import REQUIRED, FakeServer, stored
 
 SESSION = ContainerRef("session", "65f000000000000000000003")
 
@@ -130,6 +130,28 @@ def test_examining_an_archive_is_progress_for_the_watchdog(tmp_path: Path) -> No
     given = replace(given, files={"file": InputFile(path=path, name="a.zip")})
     assert Gear(given, tmp_path, Counting(60)).run() == 1
     assert len(calls) >= 50
+
+
+@pytest.mark.parametrize(
+    ("failure", "code"),
+    [(CalledAeTitleError("It is another.", location="called_ae"), 1), (JobCancelledError(), 143)],
+)
+def test_a_dry_run_that_ends_in_its_echo_leaves_a_report(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failure: BaseException, code: int
+) -> None:
+    """Refused or cancelled before anything was asked: each file has its row all the same."""
+
+    class Refusing(FakeServer):
+        def echo(self) -> None:
+            raise failure
+
+    monkeypatch.setattr(run, "dicom_server", lambda *_: Refusing())
+    given = job("file", config={**REQUIRED, "dry_run": True})
+    gear = Gear(given, tmp_path, Watchdog(60), files=(stored(1),))
+    assert gear.run() == code
+    first, second = sorted((tmp_path / "output").iterdir(), key=lambda each: len(each.name))
+    assert ",Failed" in first.read_text(encoding="utf-8")
+    assert "not tried: the run ended before" in second.read_text(encoding="utf-8")
 
 
 def test_an_unforeseen_error_is_told_without_its_text(
