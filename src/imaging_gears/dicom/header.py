@@ -134,17 +134,18 @@ def read_header(stream: ByteStream, attributes: Iterable[Attribute]) -> Header:
     )
 
 
-def read_meta(source: BoundedStream) -> tuple[Meta, tuple[str, ...]]:
+def read_meta(source: BoundedStream, kind: Kind | None = None) -> tuple[Meta, tuple[str, ...]]:
     """Pass preamble and meta information; return what the latter says, and warnings.
 
     Args:
         source: at its start.
+        kind: what it is, where the caller has found that out.
 
     Raises:
         NotDicomError: it is no DICOM, or a DICOMDIR.
         HeaderError: it is cut off or contradicts itself.
     """
-    kind = kind_of(source.peek(PREFIX_SIZE))
+    kind = kind or kind_of(source.peek(PREFIX_SIZE), source.budget)
     if kind not in (Kind.DICOM, Kind.HEADLESS):
         raise NotDicomError(
             "It is no DICOM." if kind is Kind.OTHER else f"It is a {kind} archive, no DICOM."

@@ -210,13 +210,13 @@ def unreadable(entry: Entry) -> Skipped | None:
 
 def _reason(stream: BoundedStream) -> str | None:
     """Return why a member does not count, from its first bytes; None where it may be an image."""
-    kind = kind_of(stream.peek(PREFIX_SIZE))
+    kind = kind_of(stream.peek(PREFIX_SIZE), stream.budget)
     if kind is Kind.OTHER:
         return "not DICOM"
     if kind in ARCHIVES:
         return "archive inside the archive"
     try:
-        read_meta(stream)
+        read_meta(stream, kind)
     except NotDicomError:
         return "DICOMDIR"
     except HeaderError:
