@@ -12,9 +12,8 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 from imaging_gears.dicom.attributes import (
-    SERIES_INSTANCE_UID,
+    SERIES_NUMBER,
     SOP_CLASS_UID,
-    SOP_INSTANCE_UID,
     SPECIFIC_CHARACTER_SET,
     Attribute,
 )
@@ -226,7 +225,6 @@ def _scan(
     """Return the value fields of `wanted`, by tag, each of them whole."""
     raw: dict[int, bytes] = {}
     last, stop = -1, max(wanted)
-    is_instance = False
     while (element := read_element(source, encoding)) is not None:
         check_place(element, last)
         if element.tag > stop:
@@ -237,10 +235,10 @@ def _scan(
         else:
             skip_value(source, element, encoding)
         last = element.tag
-        is_instance = is_instance or last == SOP_INSTANCE_UID.tag
-    if is_instance and last < SERIES_INSTANCE_UID.tag <= stop:
-        # Every instance of a study has SeriesInstanceUID (PS3.3 C.7.3.1, Type 1): this one is cut
-        # off between two elements. Behind it, the end of the file may be that of the data set.
+    # Every instance has SeriesNumber (PS3.3 C.7.3.1, Type 2: it may be empty, not absent). One that
+    # ends before it was cut off between two elements. Behind it, the end of the file may be that of
+    # the data set: headers that were stripped of all about their pixels end in this group.
+    if last < min(stop, SERIES_NUMBER.tag):
         raise cut_off("its header")
     return raw
 
