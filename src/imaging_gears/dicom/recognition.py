@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 from imaging_gears.dicom.bounds import header_budget
 from imaging_gears.dicom.elements import DELIMITER_GROUP, Element, read_element
 from imaging_gears.dicom.streams import BoundedStream
+from imaging_gears.dicom.tar import is_tar_header
 from imaging_gears.dicom.transfer_syntax import (
     EXPLICIT_BIG,
     EXPLICIT_LITTLE,
@@ -77,8 +78,9 @@ def kind_of(prefix: bytes, budget: Budget | None = None) -> Kind:
     for offset, signature, kind in _SIGNATURES:
         if prefix.startswith(signature, offset):
             return kind
-    headless = _headless_encoding(prefix, budget or header_budget()) is not None
-    return Kind.HEADLESS if headless else Kind.OTHER
+    if _headless_encoding(prefix, budget or header_budget()) is not None:
+        return Kind.HEADLESS
+    return Kind.TAR if is_tar_header(prefix) else Kind.OTHER  # one older than its signature
 
 
 def _headless_encoding(prefix: bytes, budget: Budget) -> Encoding | None:

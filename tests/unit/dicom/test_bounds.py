@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import bz2
+import io
 import json
 import os
 import struct
 import subprocess
 import sys
+import zipfile
 import zlib
 from contextlib import closing
 from pathlib import Path
@@ -115,6 +117,16 @@ def greedy_lzma(data: bytes) -> Iterator[bytes | int]:
     yield packed_zip([("a", data)], copies=100_000, method=14, content=content)
 
 
+def zip64(members: int) -> Iterator[bytes | int]:
+    """Yield an archive that zipfile wrote, with more members than fit into its plain end record."""
+    written = io.BytesIO()
+    with zipfile.ZipFile(written, "w") as archive:
+        for number in range(members - 1):
+            archive.writestr(f"{number}", b"text")
+        archive.writestr("image", dicom())
+    yield written.getvalue()
+
+
 def long_comments() -> Iterator[bytes | int]:
     """Yield an archive of 900 members with comments of 64 KiB each: 59 MB of directory."""
     local, entry = packed_zip([("t", b"x")])[:-22].split(b"PK\x01\x02")
@@ -213,6 +225,11 @@ TINY: dict[str, tuple[Callable[[], Iterator[bytes | int]], str]] = {
         "read",
     ),
     "members with long comments": (long_comments, "NotDicomError"),
+    "70,001 members, zip64, the last of them the image": (lambda: zip64(70_001), "read"),
+    "an image and 70,000 texts behind it": (
+        lambda: iter([packed_zip([("x", dicom())] + [(f"{n}", b"text") for n in range(70_000)])]),
+        "read",
+    ),
     "65,001 members, the last of them the image": (
         lambda: iter([packed_zip([(f"{n}", b"text") for n in range(65_000)] + [("x", dicom())])]),
         "read",
