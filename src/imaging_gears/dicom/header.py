@@ -191,11 +191,13 @@ def _meta_elements(source: BoundedStream) -> Meta:
 def _meta_uid(source: BoundedStream, element: Element) -> str:
     source.require(element.length)
     if element.vr != b"UI" or element.length > MAX_VALUE_LENGTH:
-        raise HeaderError(
-            "The meta information of the DICOM holds something else where a UID has to be."
-        )
-    raw = source.read_exactly(element.length, "the meta information")
-    return raw.decode("ascii", errors="replace").strip("\0 ")
+        raise _no_uid()
+    raw = source.read_exactly(element.length, "the meta information").strip(b"\0 ")
+    # Where its length is wrong, it has swallowed elements behind it, and nobody would miss them:
+    # the tag of each has a 0, as its group is below 0100.
+    if b"\0" in raw:
+        raise _no_uid()
+    return raw.decode("ascii", errors="replace")
 
 
 def open_data_set(source: BoundedStream, meta: Meta) -> tuple[BoundedStream, Encoding]:
@@ -314,6 +316,12 @@ def _sop_class_uid(raw: Mapping[int, bytes]) -> str | None:
 
 def _not_ascending() -> HeaderError:
     return HeaderError("The elements of the DICOM header are not in ascending order of their tags.")
+
+
+def _no_uid() -> HeaderError:
+    return HeaderError(
+        "The meta information of the DICOM holds something else where a UID has to be."
+    )
 
 
 def _directory() -> NotDicomError:

@@ -42,10 +42,11 @@ STRICTER: dict[str, tuple[type[InputFileError], str]] = {
     "c24091fc8a8d": (InvalidAttributeError, "PatientName is not text"),
     # Nothing behind the meta information: dcmdump shows an empty data set.
     "5c9812ab65a4": (HeaderError, "has no data set"),
+    # A UID of the meta information that goes on behind its padding (PS3.5 6.2).
+    "a55d5a6c9992": (HeaderError, "where a UID has to be"),
     # The file ends before SeriesNumber (PS3.3 C.7.3.1, Type 2).
     "2ae368dd3a4d": (HeaderError, "cut off"),
     "8ecc450d12e9": (HeaderError, "cut off"),
-    "a55d5a6c9992": (HeaderError, "cut off"),
     "cc05680f409d": (HeaderError, "cut off"),
     # An item that is in no sequence (PS3.5 7.5).
     "e1869c7d9b07": (HeaderError, "outside of a sequence"),

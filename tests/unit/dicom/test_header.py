@@ -249,6 +249,16 @@ def test_a_header_that_contradicts_itself_is_an_error(case: str) -> None:
         read(UNUSABLE[case])
 
 
+@pytest.mark.parametrize("tags", [(0x00080005,), (0x00080005, 0x00080016, 0x00080020)])
+def test_a_uid_of_the_meta_information_swallows_nothing(tags: tuple[int, ...]) -> None:
+    """A wrong length that ends exactly behind other elements shows by their zeros."""
+    swallowed = b"".join(element(tag, "LO", "x") for tag in tags)
+    uid = element(0x00020010, "UI", EXPLICIT.encode() + b"\0" + swallowed)
+    start = meta(None)[:132] + element(0x00020002, "UI", "1.2")
+    with pytest.raises(HeaderError, match="where a UID has to be"):
+        read(start + uid + element(0x00200011, "IS", "5") + pixels())
+
+
 @pytest.mark.parametrize("missing", [None, 0x00080018, 0x0020000E])
 @pytest.mark.parametrize("last", [0x00080005, 0x00080016, 0x00080060, 0x00100020, 0x0020000D])
 def test_what_ends_before_the_series_number_is_cut_off(last: int, missing: int | None) -> None:
