@@ -164,6 +164,24 @@ def test_the_first_of_several_descriptions_is_used_with_a_warning(tmp_path: Path
     assert [each.code for each in found.findings] == ["multiple-values"]
 
 
+def test_the_last_image_that_can_be_read_is_compared(tmp_path: Path) -> None:
+    """One that is cut off tells nothing."""
+    members = {"a": dicom(), "b": other(PATIENT_ID, "LO", "110002"), "c": dicom()[:400]}
+    (warning,) = resolve(packed(tmp_path, members)).findings
+    assert warning.code == "mixed-identity"
+    assert resolve(packed(tmp_path, {"a": dicom(), "c": dicom()[:400]})).findings == ()
+
+
+def test_an_end_that_is_not_read_within_bounds_does_not_undo_the_start(tmp_path: Path) -> None:
+    """The image that counts is read; whether another patient's follows stays unknown."""
+    path = packed(tmp_path, {"a": dicom(), "b": other(PATIENT_ID, "LO", "110002")})
+    with zipfile.ZipFile(path, "a", zipfile.ZIP_BZIP2) as archive:
+        for number in range(2000):
+            archive.writestr(f"{number}", b"text")
+    found = resolve(path)
+    assert (found.metadata, found.findings) == (EXPECTED, ())
+
+
 def test_many_files_behind_the_last_image_do_not_hide_it(tmp_path: Path) -> None:
     """What is no DICOM by its first bytes is not counted among those that are looked at."""
     texts = {f"{number}.txt": b"text" for number in range(LOOKED_AT_FROM_THE_END + 5)}
