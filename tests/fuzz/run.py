@@ -23,11 +23,12 @@ from imaging_gears.dicom.attributes import ATTRIBUTES
 from imaging_gears.dicom.header import read_header
 from imaging_gears.dicom.members import Member, Upload
 from imaging_gears.errors import ImagingError
+from imaging_gears.image_identifier_lookup.file_resolver import resolve
 from tests.fuzz.guide import arcs, minimised
 from tests.fuzz.mutate import mutation, seeds
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from imaging_gears.dicom.header import Header
     from tests.fuzz.guide import Arc
@@ -56,9 +57,16 @@ def read_all(path: Path) -> list[Header]:
 
 
 def ends_well(path: Path) -> bool:
-    """Return whether the upload ends as a success or as one of the project's errors."""
+    """Return whether the upload ends as a success or as one of the project's errors.
+
+    Every member is read, and the one that counts is looked for as the gear does.
+    """
+    return all(_ends_well(reader, path) for reader in (read_all, resolve))
+
+
+def _ends_well(reader: Callable[[Path], object], path: Path) -> bool:
     try:
-        read_all(path)
+        reader(path)
     except ImagingError:
         pass
     except Exception as error:  # noqa: BLE001 - any other one is what is looked for

@@ -67,6 +67,16 @@ def test_an_exception_of_others_is_a_failure(
     assert all(data[:128] != bytes(128) for _, data in failures)
 
 
+def test_the_gears_own_way_is_gone(fuzzer: run.Fuzzer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What fails only where the image that counts is looked for is a failure, too."""
+
+    def broken(_: Path) -> None:
+        raise ValueError("planted")
+
+    monkeypatch.setattr(run, "resolve", broken)
+    assert len(list(fuzzer.failures(3))) == 3
+
+
 def test_an_input_that_takes_too_long_is_a_failure(
     fuzzer: run.Fuzzer, monkeypatch: pytest.MonkeyPatch
 ) -> None:

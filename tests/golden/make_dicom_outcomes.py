@@ -36,12 +36,15 @@ CUT_OFF_BEHIND_THE_HEADER = {
     "test_files/rtplan_truncated.dcm": "cut off in a sequence of group 300a; read with +sb",
     "test_files/MR_truncated.dcm": "cut off in the pixels; read with +sb",
 }
+NO_SERIES = "PS3.3 C.7.3.1: every instance has SeriesNumber; this one ends in group 0008"
 # Where the rules of this project are stricter than dcmdump.
 STRICTER = {
     "palettes/winter.dcm": (
         "HeaderError",
         "PS3.5 7.1: each tag once. SOPInstanceUID is there twice; dcmdump ignores the second",
     ),
+    "test_files/empty_charset_LEI.dcm": ("HeaderError", NO_SERIES),
+    "test_files/no_meta_group_length.dcm": ("HeaderError", NO_SERIES),
 }
 NOT_CONVERTED = "dcmdump can't convert the texts of this file: no PatientName here"
 

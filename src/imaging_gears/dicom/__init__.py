@@ -8,6 +8,7 @@ The modules, from the bottom up:
 * `elements`: headers of data elements, and walking past values and sequences.
 * `transfer_syntax`: how a data set is encoded.
 * `recognition`: what a file is, by its first bytes.
+* `sop_class`: which SOP classes are images.
 * `charset`, `values`: from the bytes of a value to text (PS3.5 6.1 and 6.2).
 * `header`: `read_header`, the one way to read a DICOM.
 * `zip_directory`, `zip_member`, `members`: `Upload`, the way to look at the headers in an upload.

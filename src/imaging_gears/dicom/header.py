@@ -12,9 +12,8 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 from imaging_gears.dicom.attributes import (
-    SERIES_INSTANCE_UID,
+    SERIES_NUMBER,
     SOP_CLASS_UID,
-    SOP_INSTANCE_UID,
     SPECIFIC_CHARACTER_SET,
     Attribute,
 )
@@ -134,17 +133,18 @@ def read_header(stream: ByteStream, attributes: Iterable[Attribute]) -> Header:
     )
 
 
-def read_meta(source: BoundedStream) -> tuple[Meta, tuple[str, ...]]:
+def read_meta(source: BoundedStream, kind: Kind | None = None) -> tuple[Meta, tuple[str, ...]]:
     """Pass preamble and meta information; return what the latter says, and warnings.
 
     Args:
         source: at its start.
+        kind: what it is, where the caller has found that out.
 
     Raises:
         NotDicomError: it is no DICOM, or a DICOMDIR.
         HeaderError: it is cut off or contradicts itself.
     """
-    kind = kind_of(source.peek(PREFIX_SIZE))
+    kind = kind or kind_of(source.peek(PREFIX_SIZE), source.budget)
     if kind not in (Kind.DICOM, Kind.HEADLESS):
         raise NotDicomError(
             "It is no DICOM." if kind is Kind.OTHER else f"It is a {kind} archive, no DICOM."
@@ -191,11 +191,13 @@ def _meta_elements(source: BoundedStream) -> Meta:
 def _meta_uid(source: BoundedStream, element: Element) -> str:
     source.require(element.length)
     if element.vr != b"UI" or element.length > MAX_VALUE_LENGTH:
-        raise HeaderError(
-            "The meta information of the DICOM holds something else where a UID has to be."
-        )
-    raw = source.read_exactly(element.length, "the meta information")
-    return raw.decode("ascii", errors="replace").strip("\0 ")
+        raise _no_uid()
+    raw = source.read_exactly(element.length, "the meta information").strip(b"\0 ")
+    # Where its length is wrong, it has swallowed elements behind it, and nobody would miss them:
+    # the tag of each has a 0, as its group is below 0100.
+    if b"\0" in raw:
+        raise _no_uid()
+    return raw.decode("ascii", errors="replace")
 
 
 def open_data_set(source: BoundedStream, meta: Meta) -> tuple[BoundedStream, Encoding]:
@@ -225,7 +227,6 @@ def _scan(
     """Return the value fields of `wanted`, by tag, each of them whole."""
     raw: dict[int, bytes] = {}
     last, stop = -1, max(wanted)
-    is_instance = False
     while (element := read_element(source, encoding)) is not None:
         check_place(element, last)
         if element.tag > stop:
@@ -236,10 +237,10 @@ def _scan(
         else:
             skip_value(source, element, encoding)
         last = element.tag
-        is_instance = is_instance or last == SOP_INSTANCE_UID.tag
-    if is_instance and last < SERIES_INSTANCE_UID.tag <= stop:
-        # Every instance of a study has SeriesInstanceUID (PS3.3 C.7.3.1, Type 1): this one is cut
-        # off between two elements. Behind it, the end of the file may be that of the data set.
+    # Every instance has SeriesNumber (PS3.3 C.7.3.1, Type 2: it may be empty, not absent). One that
+    # ends before it was cut off between two elements. Behind it, the end of the file may be that of
+    # the data set: headers that were stripped of all about their pixels end in this group.
+    if last < min(stop, SERIES_NUMBER.tag):
         raise cut_off("its header")
     return raw
 
@@ -315,6 +316,12 @@ def _sop_class_uid(raw: Mapping[int, bytes]) -> str | None:
 
 def _not_ascending() -> HeaderError:
     return HeaderError("The elements of the DICOM header are not in ascending order of their tags.")
+
+
+def _no_uid() -> HeaderError:
+    return HeaderError(
+        "The meta information of the DICOM holds something else where a UID has to be."
+    )
 
 
 def _directory() -> NotDicomError:

@@ -37,6 +37,8 @@ EMPTY: Final = "empty"
 """The reason to pass over a file that has no content."""
 
 _ENCRYPTED: Final = 0x0001 | 0x0040 | 0x2000  # APPNOTE.TXT 4.4.4: plain, strong, masked directory
+_PACKED_NOTHING: Final = 32
+"""Compressed bytes of no content at most: deflate makes 2 to 5 of it, bzip2 14, LZMA 9 to 20."""
 ARCHIVES: Final = frozenset(set(Kind) - {Kind.DICOM, Kind.HEADLESS, Kind.OTHER})
 """What holds other files."""
 
@@ -193,7 +195,9 @@ def passed_over(entry: Entry) -> Skipped | None:
         return Skipped(entry.name, reason)
     if stat.S_ISLNK(entry.mode):
         return Skipped(entry.name, "link")
-    return Skipped(entry.name, EMPTY) if not entry.size else None
+    # A size of 0 with content behind it is a lie, which reading the member shows.
+    is_empty = not entry.size and entry.compressed_size <= _PACKED_NOTHING
+    return Skipped(entry.name, EMPTY) if is_empty else None
 
 
 def unreadable(entry: Entry) -> Skipped | None:
@@ -210,13 +214,13 @@ def unreadable(entry: Entry) -> Skipped | None:
 
 def _reason(stream: BoundedStream) -> str | None:
     """Return why a member does not count, from its first bytes; None where it may be an image."""
-    kind = kind_of(stream.peek(PREFIX_SIZE))
+    kind = kind_of(stream.peek(PREFIX_SIZE), stream.budget)
     if kind is Kind.OTHER:
         return "not DICOM"
     if kind in ARCHIVES:
         return "archive inside the archive"
     try:
-        read_meta(stream)
+        read_meta(stream, kind)
     except NotDicomError:
         return "DICOMDIR"
     except HeaderError:

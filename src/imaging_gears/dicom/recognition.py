@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import io
 from enum import StrEnum
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from imaging_gears.dicom.bounds import header_budget
 from imaging_gears.dicom.elements import DELIMITER_GROUP, Element, read_element
 from imaging_gears.dicom.streams import BoundedStream
+from imaging_gears.dicom.tar import is_tar_header
 from imaging_gears.dicom.transfer_syntax import (
     EXPLICIT_BIG,
     EXPLICIT_LITTLE,
@@ -16,6 +17,9 @@ from imaging_gears.dicom.transfer_syntax import (
     Encoding,
 )
 from imaging_gears.errors import HeaderError
+
+if TYPE_CHECKING:
+    from imaging_gears.dicom.bounds import Budget
 
 PREFIX_SIZE: Final = 512
 """Bytes that are enough to decide; fewer only where the file has fewer."""
@@ -55,21 +59,31 @@ _SIGNATURES: Final = (
 )
 
 
-def kind_of(prefix: bytes) -> Kind:
+def kind_of(prefix: bytes, budget: Budget | None = None) -> Kind:
     """Return what a file is whose first `PREFIX_SIZE` bytes are `prefix`.
 
     The preamble is free (PS3.10 7.1), so a DICOM may look like anything else before byte 128: the
     prefix behind it is asked first.
+
+    Args:
+        prefix: fewer bytes only where the file has fewer.
+        budget: the elements of a DICOM without preamble are paid for from it. Who asks about many
+            files gives the one that they share: a prefix has up to 60 elements.
+
+    Raises:
+        InputFileError: the error of a parent of `budget` that is used up.
     """
     if prefix[PREAMBLE_SIZE : PREAMBLE_SIZE + len(DICM)] == DICM:
         return Kind.DICOM
     for offset, signature, kind in _SIGNATURES:
         if prefix.startswith(signature, offset):
             return kind
-    return Kind.HEADLESS if headless_encoding(prefix) is not None else Kind.OTHER
+    if _headless_encoding(prefix, budget or header_budget()) is not None:
+        return Kind.HEADLESS
+    return Kind.TAR if is_tar_header(prefix) else Kind.OTHER  # one older than its signature
 
 
-def headless_encoding(prefix: bytes) -> Encoding | None:
+def _headless_encoding(prefix: bytes, budget: Budget) -> Encoding | None:
     """Return the encoding of a DICOM without preamble, or None where it is no DICOM.
 
     PS3.10 says that such a file is none, but tools before it, and some since, write them. One is
@@ -77,7 +91,9 @@ def headless_encoding(prefix: bytes) -> Encoding | None:
     within `prefix` makes sense.
     """
     for encoding in (EXPLICIT_LITTLE, IMPLICIT_LITTLE, EXPLICIT_BIG):
-        if _makes_sense(prefix, encoding):
+        group = int.from_bytes(prefix[:2], "little" if encoding.little else "big")
+        # Most files that are no DICOM are passed over here, for next to nothing.
+        if group in _FIRST_GROUPS and _makes_sense(prefix, encoding, budget):
             return encoding
     return None
 
@@ -87,8 +103,8 @@ _LONGEST_HEADER: Final = 12  # PS3.5 7.1.2
 _FIRST_GROUPS: Final = frozenset({META_GROUP, 0x0008})
 
 
-def _makes_sense(prefix: bytes, encoding: Encoding) -> bool:
-    stream = BoundedStream(io.BytesIO(prefix), header_budget())
+def _makes_sense(prefix: bytes, encoding: Encoding, budget: Budget) -> bool:
+    stream = BoundedStream(io.BytesIO(prefix), budget)
     last = -1
     while len(prefix) - stream.position >= _LONGEST_HEADER:
         if last >> 16 == META_GROUP and stream.peek(2) != META_GROUP.to_bytes(2, "little"):
@@ -106,5 +122,5 @@ def _makes_sense(prefix: bytes, encoding: Encoding) -> bool:
 
 def _may_follow(element: Element, last: int) -> bool:
     if last < 0:
-        return element.group in _FIRST_GROUPS and element.length <= _MAX_FIRST_LENGTH
+        return element.length <= _MAX_FIRST_LENGTH
     return last < element.tag < DELIMITER_GROUP << 16

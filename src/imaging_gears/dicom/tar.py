@@ -198,11 +198,13 @@ class _Headers:
 
 def _is_intact(block: bytes) -> bool:
     """Compare the checksum: the sum of all bytes, those of itself taken as blanks."""
-    without = block[: _CHECKSUM.start] + b" " * 8 + block[_CHECKSUM.stop :]
     stated = block[_CHECKSUM].strip(b" \0")
+    if not stated.isdigit():
+        return False
+    without = block[: _CHECKSUM.start] + b" " * 8 + block[_CHECKSUM.stop :]
     # Old writers added the bytes up as signed ones.
     signed = sum(memoryview(without).cast("b"))
-    return stated.isdigit() and stated.lstrip(b"0") in (b"%o" % sum(without), b"%o" % signed)
+    return stated.lstrip(b"0") in (b"%o" % sum(without), b"%o" % signed)
 
 
 def _name(block: bytes) -> bytes:

@@ -118,13 +118,12 @@ class WholeUpload:
         Raises:
             ArchiveError: it is an archive of another kind, or nothing in it can be trusted.
         """
-        prefix = self._file.read_at(0, PREFIX_SIZE)
-        kind = kind_of(prefix)
+        kind = kind_of(self._file.read_at(0, PREFIX_SIZE))
         if kind is Kind.ZIP:
             return self._up_to_a_damage(self._zip_members())
         if kind is Kind.GZIP:
             return self._gzip_members()
-        if kind is Kind.TAR or (kind is Kind.OTHER and is_tar_header(prefix)):
+        if kind is Kind.TAR:
             return self._up_to_a_damage(self._tar_members(self._file, self._section))
         if kind in ARCHIVES:
             raise ArchiveError(

@@ -44,7 +44,11 @@ _LOCAL_SIGNATURE: Final = b"PK\x03\x04"
 LOCAL_SIZE: Final = _LOCAL.size
 _FIRST_READ: Final = 1024
 _COSTS: Final = {STORED: 1, DEFLATED: 1, LZMA: 3, BZIP2: 4}  # units a byte, by CPU seconds measured
-_BZIP2_BLOCK: Final = 200_000  # units: 900 kB are decoded before they give a byte, in 2 ms
+_MEMBER: Final = 1000
+"""Units for opening a member: what the interpreter needs for one without content."""
+# Units for the first byte: bzip2 decodes 900 kB before it gives one, in 2 ms; LZMA sets up its
+# tables and a dictionary of up to 64 MiB.
+_SET_UP: Final = {STORED: 0, DEFLATED: 0, LZMA: 6000, BZIP2: 200_000}
 
 
 class MemberStream:
@@ -67,8 +71,7 @@ class MemberStream:
         self._budget = budget
         self._cost = _COSTS[entry.method]
         self._compressed = _Compressed(file, entry)
-        if entry.method == BZIP2:
-            budget.spend(_BZIP2_BLOCK)
+        budget.spend(_MEMBER + _SET_UP[entry.method])
         self._content = _content(self._compressed, entry, chunk)
         self._crc = 0
         self._produced = 0

@@ -9,15 +9,37 @@ from pathlib import Path
 
 from imaging_gears.dicom.header import Header, read_header
 from imaging_gears.dicom.members import Member, Skipped, Upload
-from imaging_gears.errors import ImagingError, InputFileError, NotDicomError
+from imaging_gears.dicom.sop_class import has_pixels
+from imaging_gears.dicom.streams import ByteStream
+from imaging_gears.errors import (
+    ImagingError,
+    InputFileError,
+    InvalidAttributeError,
+    NotDicomError,
+)
 from imaging_gears.image_identifier_lookup.dicom_utils import KEPT, DicomMetadata, dicom_metadata
 from imaging_gears.model.findings import FROM_CONTENT, MIXED_IDENTITY, Finding
 
 LOOKED_AT_FROM_THE_END = 20
-"""Members looked at for the archive's last image, which tells whether it mixes identities."""
+"""DICOMs looked at for the last one that can be read, which tells whether identities are mixed.
+
+What is seen to be none by its first bytes is not counted: the budget of the upload bounds that."""
 SKIPPED_NAMED = 1000
 """Members passed over that are named; the rest is only counted."""
+NO_PIXELS = "no image: its SOP class has no pixels"
+"""The reason to pass over a report, a presentation state or the like where an image follows."""
 _IDENTITY = ("patient_id", "study_instance_uid")
+_DECIDING = frozenset(kept.keyword for kept in KEPT.values() if not kept.descriptive)
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """A DICOM that counts unless a better one follows."""
+
+    name: str | None
+    header: Header
+    metadata: DicomMetadata
+    findings: tuple[Finding, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +76,9 @@ class Looked:
 
 
 def resolve(path: Path, looked: Looked | None = None) -> Resolved:
-    """Return the twelve values of the first readable DICOM in the upload at `path`.
+    """Return the twelve values of the first readable image in the upload at `path`.
+
+    A DICOM of a class without pixels counts where no image follows that can be read.
 
     Args:
         path: a file.
@@ -64,50 +88,68 @@ def resolve(path: Path, looked: Looked | None = None) -> Resolved:
         NotDicomError: there is none.
         ArchiveError: the archive, or the only DICOM in it, can't be read.
         HeaderError: the only DICOM can't be read whole.
-        InvalidAttributeError: a needed attribute has several values, or control characters.
+        InvalidAttributeError: a needed attribute has several values, or control characters, in the
+            first DICOM that is not damaged: an image behind it may be another patient's.
     """
     looked = Looked() if looked is None else looked
     with Upload(path) as upload:
         try:
-            return _first(upload, looked)
+            return _resolved(upload, _first(upload, looked), looked)
         finally:
             looked.bytes_read = upload.bytes_read
 
 
-def _first(upload: Upload, looked: Looked) -> Resolved:
-    first_error, skipped = None, looked.skipped
+def _first(upload: Upload, looked: Looked) -> _Found:
+    first_error: InputFileError | None = None
+    without_pixels: _Found | None = None
+    before = 0, 0
     for each in upload.members():
         outcome = _read(each)
         if isinstance(outcome, Header):
-            return _resolved(upload, each, outcome, looked)
-        if each.name is None:
+            found = _Found(each.name, outcome, *dicom_metadata(outcome))
+            if each.name is None or has_pixels(outcome.sop_class_uid):
+                return found
+            if without_pixels is None:
+                without_pixels, before = found, (len(looked.skipped), looked.passed_over)
+            outcome = NotDicomError(NO_PIXELS)
+        elif each.name is None:
             message = "The upload is neither a DICOM file nor a zip archive."
             raise NotDicomError(message) if isinstance(outcome, NotDicomError) else outcome
-        if not isinstance(outcome, NotDicomError):
+        elif _is_refused(outcome):
+            raise outcome
+        elif not isinstance(outcome, NotDicomError):
             first_error = first_error or outcome
-        looked.passed_over += 1
-        if len(skipped) < SKIPPED_NAMED:
-            skipped.append(_as_skipped(each, outcome))
-    if first_error is not None:
-        raise first_error
+        _pass_over(each, outcome, looked)
+    if without_pixels is not None:
+        del looked.skipped[before[0] :]
+        looked.passed_over = before[1]
+        return without_pixels
     message = f"The archive has no DICOM image among its {looked.passed_over} members."
-    raise NotDicomError(message)
+    raise first_error or NotDicomError(message)
 
 
-def _resolved(
-    upload: Upload,
-    each: Member | Skipped,
-    header: Header,
-    looked: Looked,
-) -> Resolved:
-    metadata, found = dicom_metadata(header)
-    found += tuple(kind.finding() for kind in FROM_CONTENT if kind.code in header.warnings)
-    if each.name is not None and _is_mixed(upload, metadata):
-        found += (MIXED_IDENTITY.finding(),)
+def _is_refused(outcome: InputFileError) -> bool:
+    """Return whether what a DICOM says of whose it is, or of when, can't be used."""
+    return isinstance(outcome, InvalidAttributeError) and outcome.location in _DECIDING
+
+
+def _pass_over(each: Member | Skipped, error: InputFileError, looked: Looked) -> None:
+    looked.passed_over += 1
+    if len(looked.skipped) < SKIPPED_NAMED:
+        looked.skipped.append(
+            each if isinstance(each, Skipped) else Skipped(str(each.name), error.message)
+        )
+
+
+def _resolved(upload: Upload, found: _Found, looked: Looked) -> Resolved:
+    header, findings = found.header, found.findings
+    findings += tuple(kind.finding() for kind in FROM_CONTENT if kind.code in header.warnings)
+    if found.name is not None and _is_mixed(upload, found.metadata):
+        findings += (MIXED_IDENTITY.finding(),)
     return Resolved(
-        metadata=metadata,
-        findings=found,
-        member=each.name,
+        metadata=found.metadata,
+        findings=findings,
+        member=found.name,
         skipped=tuple(looked.skipped),
         passed_over=looked.passed_over,
         transfer_syntax_uid=header.transfer_syntax_uid,
@@ -121,8 +163,16 @@ def _read(each: Member | Skipped) -> Header | InputFileError:
         return each.error or NotDicomError(each.reason)
     try:
         with each.open() as stream:
-            return read_header(stream, KEPT.values())
+            return _header(stream)
     except InputFileError as error:
+        return error
+
+
+def _header(stream: ByteStream) -> Header | InvalidAttributeError:
+    """Return a refused value instead of raising it, so that the checksum is compared before."""
+    try:
+        return read_header(stream, KEPT.values())
+    except InvalidAttributeError as error:
         return error
 
 
@@ -138,11 +188,8 @@ def _is_mixed(upload: Upload, first: DicomMetadata) -> bool:
 
 
 def _last_headers(upload: Upload) -> Iterator[Header]:
-    for each in islice(upload.members(reverse=True), LOOKED_AT_FROM_THE_END):
+    dicoms = (each for each in upload.members(reverse=True) if isinstance(each, Member))
+    for each in islice(dicoms, LOOKED_AT_FROM_THE_END):
         outcome = _read(each)
         if isinstance(outcome, Header):
             yield outcome
-
-
-def _as_skipped(each: Member | Skipped, error: InputFileError) -> Skipped:
-    return each if isinstance(each, Skipped) else Skipped(str(each.name), error.message)

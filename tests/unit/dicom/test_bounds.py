@@ -3,28 +3,38 @@
 from __future__ import annotations
 
 import bz2
+import io
 import json
 import os
 import struct
 import subprocess
 import sys
+import zipfile
 import zlib
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from imaging_gears.dicom.bounds import Budget
+from imaging_gears.dicom.bounds import ELEMENT_COST, Budget, header_budget, upload_budget
+from imaging_gears.dicom.random_file import RandomFile
+from imaging_gears.dicom.recognition import kind_of
+from imaging_gears.dicom.zip_directory import entries, locate
+from imaging_gears.dicom.zip_member import MemberStream
 from imaging_gears.errors import ArchiveError, HeaderError
 from tests.unit.dicom.builders import (
     DEFLATED,
     EXPLICIT,
+    FORMS,
+    IMPLICIT,
     UNDEFINED,
     body,
     dicom,
     element,
     end_record,
     item,
+    lzma_of_zip,
     meta,
     packed_zip,
     pixels,
@@ -85,6 +95,36 @@ def inflating(head: bytes, zeros: int) -> Iterator[bytes | int]:
 def overlapping(data: bytes, copies: int, method: int = 8) -> Iterator[bytes | int]:
     """Yield an archive of `copies` entries that lead to one and the same member."""
     yield packed_zip([("a", data)], copies=copies, method=method)
+
+
+def without_preamble() -> bytes:
+    """Return elements that begin as a DICOM without preamble does, the first of a wrong VR."""
+    following = (element(0x00080006 + number, "LO") for number in range(63))
+    return element(0x00080005, "US") + b"".join(following)
+
+
+def almost_without_preamble() -> bytes:
+    """Return elements that make sense up to the end of what is looked at, where tags descend."""
+    form = FORMS[IMPLICIT]
+    rising = (element(0x00080006 + number, "LO", form=form) for number in range(60))
+    return b"".join(rising) + element(0x00080001, "LO", form=form) * 3
+
+
+def greedy_lzma(data: bytes) -> Iterator[bytes | int]:
+    """Yield 100,000 entries of one LZMA member that asks for a dictionary of 64 MiB."""
+    packed = lzma_of_zip(data)
+    content = packed[:5] + struct.pack("<L", 64 * MIB) + packed[9:]
+    yield packed_zip([("a", data)], copies=100_000, method=14, content=content)
+
+
+def zip64(members: int) -> Iterator[bytes | int]:
+    """Yield an archive that zipfile wrote, with more members than fit into its plain end record."""
+    written = io.BytesIO()
+    with zipfile.ZipFile(written, "w") as archive:
+        for number in range(members - 1):
+            archive.writestr(f"{number}", b"text")
+        archive.writestr("image", dicom())
+    yield written.getvalue()
 
 
 def long_comments() -> Iterator[bytes | int]:
@@ -149,6 +189,23 @@ TINY: dict[str, tuple[Callable[[], Iterator[bytes | int]], str]] = {
         lambda: overlapping(START + SEQUENCE, 60_000),
         "HeaderError",
     ),
+    "100,000 overlapping images that are cut off": (
+        lambda: overlapping(START + SEQUENCE, 100_000),
+        "ArchiveError",
+    ),
+    "100,000 overlapping images that are cut off, LZMA": (
+        lambda: greedy_lzma(START + SEQUENCE),
+        "ArchiveError",
+    ),
+    "100,000 overlapping texts, LZMA": (lambda: greedy_lzma(b"text"), "ArchiveError"),
+    "100,000 overlapping files without preamble": (
+        lambda: overlapping(without_preamble(), 100_000),
+        "ArchiveError",
+    ),
+    "100,000 overlapping files almost without preamble": (
+        lambda: overlapping(almost_without_preamble(), 100_000),
+        "ArchiveError",
+    ),
     "60,000 members that are a bzip2 bomb": (
         lambda: iter(
             [
@@ -168,11 +225,37 @@ TINY: dict[str, tuple[Callable[[], Iterator[bytes | int]], str]] = {
         "read",
     ),
     "members with long comments": (long_comments, "NotDicomError"),
+    "70,001 members, zip64, the last of them the image": (lambda: zip64(70_001), "read"),
+    "an image and 70,000 texts behind it": (
+        lambda: iter([packed_zip([("x", dicom())] + [(f"{n}", b"text") for n in range(70_000)])]),
+        "read",
+    ),
     "65,001 members, the last of them the image": (
         lambda: iter([packed_zip([(f"{n}", b"text") for n in range(65_000)] + [("x", dicom())])]),
         "read",
     ),
 }
+
+
+def test_the_elements_that_tell_a_dicom_without_preamble_are_paid_for() -> None:
+    """By the budget of the upload, once for each encoding that is tried."""
+    budget = upload_budget()
+    before = budget.left
+    kind_of(without_preamble(), header_budget(budget))
+    assert before - budget.left > 60 * ELEMENT_COST
+
+
+@pytest.mark.parametrize("method", [0, 8, 12, 14])
+def test_opening_a_member_is_paid_for(method: int, tmp_path: Path) -> None:
+    """Also where it has next to nothing in it: what costs time is that it is one more."""
+    path = tmp_path / "upload"
+    path.write_bytes(packed_zip([("a", b"t")], copies=3, method=method))
+    with closing(RandomFile(path)) as file:
+        (entry, *_) = entries(file, locate(file))
+        budget = upload_budget()
+        before = budget.left
+        MemberStream(file, entry, budget)
+        assert before - budget.left >= 1000
 
 
 def write(case: str, folder: Path) -> Path:

@@ -33,6 +33,7 @@ from tests.unit.dicom.builders import (
     FORMS,
     IMPLICIT,
     JPEG,
+    ORDINARY,
     SYNTAXES,
     UNDEFINED,
     VALUES,
@@ -94,19 +95,16 @@ def test_reading_ends_before_the_pixels() -> None:
 def test_a_cut_never_gives_fewer_values(syntax: str) -> None:
     """Cut at any byte, a file is an error or reads as the whole one.
 
-    The exceptions are cuts exactly between two elements that can't be told from the end of a file:
-    before SOPInstanceUID, where StudyDate is missing too, and behind SeriesInstanceUID.
+    The exception is the cut exactly behind SeriesNumber: so may a file end.
     """
     form = FORMS.get(syntax, Form())
     whole = dicom(syntax)
     end = len(meta(syntax) + body(form))
     rows = element(0x00280010, "US", b"\0\0", form)
     before_images = end - len(element(0x00201002, "IS", "176", form))
-    undetectable = {before_images, before_images - len(element(0x00200011, "IS", "5", form))}
-    for size in set(range(len(whole))) - undetectable:
+    for size in set(range(len(whole))) - {before_images}:
         try:
-            header = read(whole[:size])
-            assert is_ordinary(header) or not header.values["StudyDate"], size
+            assert is_ordinary(read(whole[:size])), size
         except (HeaderError, NotDicomError):
             assert size < end + len(rows)
     assert is_ordinary(read(whole))
@@ -251,11 +249,32 @@ def test_a_header_that_contradicts_itself_is_an_error(case: str) -> None:
         read(UNUSABLE[case])
 
 
-def test_an_instance_without_series_is_cut_off() -> None:
-    """SeriesInstanceUID is Type 1: an instance that ends before it was cut between two elements."""
-    data = meta(EXPLICIT) + element(0x00080018, "UI", "1.2") + element(0x00080020, "DA", "20240115")
-    with pytest.raises(HeaderError, match="cut off"):
-        read(data)
+@pytest.mark.parametrize("tags", [(0x00080005,), (0x00080005, 0x00080016, 0x00080020)])
+def test_a_uid_of_the_meta_information_swallows_nothing(tags: tuple[int, ...]) -> None:
+    """A wrong length that ends exactly behind other elements shows by their zeros."""
+    swallowed = b"".join(element(tag, "LO", "x") for tag in tags)
+    uid = element(0x00020010, "UI", EXPLICIT.encode() + b"\0" + swallowed)
+    start = meta(None)[:132] + element(0x00020002, "UI", "1.2")
+    with pytest.raises(HeaderError, match="where a UID has to be"):
+        read(start + uid + element(0x00200011, "IS", "5") + pixels())
+
+
+@pytest.mark.parametrize("missing", [None, 0x00080018, 0x0020000E])
+@pytest.mark.parametrize("last", [0x00080005, 0x00080016, 0x00080060, 0x00100020, 0x0020000D])
+def test_what_ends_before_the_series_number_is_cut_off(last: int, missing: int | None) -> None:
+    """SeriesNumber is Type 2: what ends before it was cut off, whatever else it lacks."""
+    tags = {tag: element(tag, vr, value) for tag, vr, value in ORDINARY}
+    data = b"".join(tags[tag] for tag in sorted(tags) if tag <= last and tag != missing)
+    for start in (meta(EXPLICIT), meta(None), b""):
+        with pytest.raises(HeaderError, match="cut off"):
+            read(start + data)
+
+
+def test_only_what_is_asked_for_has_to_be_passed() -> None:
+    """Who asks for PatientID alone does not care how the file goes on."""
+    data = meta(EXPLICIT) + element(0x00100020, "LO", "110001")
+    header = read_header(io.BytesIO(data), [known.PATIENT_ID])
+    assert header.values["PatientID"] == ("110001",)
 
 
 def test_a_data_set_may_end_behind_what_is_asked_for() -> None:
@@ -348,7 +367,7 @@ def test_undecodable_bytes_are_refused_where_they_decide_and_marked_where_they_d
 def test_sop_class_is_taken_from_the_data_set_where_the_meta_information_has_none() -> None:
     """A file without meta information still says what it is."""
     assert read(body() + pixels()).sop_class_uid == "1.2.840.10008.5.1.4.1.1.2"
-    assert read(meta(EXPLICIT, "") + element(0x00080020, "DA", "")).sop_class_uid is None
+    assert read(meta(EXPLICIT, "") + pixels()).sop_class_uid is None
 
 
 def test_a_large_private_value_is_passed() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import random
 import struct
+import subprocess
 import zipfile
 from typing import TYPE_CHECKING
 
@@ -167,6 +168,12 @@ def test_names_are_decoded(path: Path) -> None:
     assert seen(path, packed_zip([(b"n\x84", b"x")]))[0][0] == "n\xe4"
 
 
+@pytest.mark.parametrize("method", [0, 8, 12, 14])
+def test_a_member_without_content_is_empty(path: Path, method: int) -> None:
+    """Also where its packer makes a few bytes of nothing."""
+    assert seen(path, packed_zip([("a", b"")], method=method)) == [("a", "empty")]
+
+
 def test_links_are_not_followed(path: Path) -> None:
     """A symbolic link is passed over, whatever it contains."""
     assert seen(path, packed_zip([("a", dicom())], attributes=LINK)) == [("a", "link")]
@@ -224,6 +231,8 @@ def damaged(**changes: object) -> bytes:
         packed_zip([("a", dicom())], method=14, content=b"\x09"),
         packed_zip([("a", dicom())], content=b""),
         packed_zip([("a", dicom())], size=100),
+        packed_zip([("a", dicom())], size=0),
+        packed_zip([("a", dicom())], size=0, method=0),
         damaged(offset=3),
         damaged(offset=10**9),
         damaged(compressed_size=10**6),
@@ -299,6 +308,17 @@ def test_other_archives_are_named(path: Path, data: bytes, kind: str) -> None:
     """The error says which kind of archive it is."""
     with pytest.raises(ArchiveError, match=f"{kind} archive"):
         seen(path, data)
+
+
+def test_a_tar_without_a_signature_is_named(path: Path, tmp_path: Path) -> None:
+    """The oldest form is known by the checksum of its first header; in a zip it is an archive."""
+    (tmp_path / "image").write_bytes(dicom())
+    tar = tmp_path / "v7.tar"
+    subprocess.run(["tar", "--format=v7", "-cf", tar, "-C", tmp_path, "image"], check=True)
+    with pytest.raises(ArchiveError, match="tar archive"):
+        seen(path, tar.read_bytes())
+    inner = packed_zip([("a", tar.read_bytes())])
+    assert seen(path, inner) == [("a", "archive inside the archive")]
 
 
 WHOLE = packed_zip([("a", dicom()), ("b", dicom())])

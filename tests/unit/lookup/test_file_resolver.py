@@ -11,8 +11,13 @@ import pytest
 from imaging_gears import errors
 from imaging_gears.dicom.header import Header
 from imaging_gears.image_identifier_lookup.dicom_utils import KEPT, dicom_metadata
-from imaging_gears.image_identifier_lookup.file_resolver import SKIPPED_NAMED, resolve
-from tests.unit.dicom.builders import CT_IMAGE, EXPLICIT, dicom, element, meta
+from imaging_gears.image_identifier_lookup.file_resolver import (
+    LOOKED_AT_FROM_THE_END,
+    NO_PIXELS,
+    SKIPPED_NAMED,
+    resolve,
+)
+from tests.unit.dicom.builders import CT_IMAGE, EXPLICIT, body, dicom, element, meta, packed_zip
 
 STUDY_UID, PATIENT_ID, SERIES_DESCRIPTION, MODALITY = 0x0020000D, 0x00100020, 0x0008103E, 0x00080060
 # What `dicom` of the builders writes, under the contract's keys.
@@ -157,6 +162,103 @@ def test_the_first_of_several_descriptions_is_used_with_a_warning(tmp_path: Path
     found = resolve(path)
     assert found.metadata["series_description"] == "T1"
     assert [each.code for each in found.findings] == ["multiple-values"]
+
+
+def test_the_last_image_that_can_be_read_is_compared(tmp_path: Path) -> None:
+    """One that is cut off tells nothing."""
+    members = {"a": dicom(), "b": other(PATIENT_ID, "LO", "110002"), "c": dicom()[:400]}
+    (warning,) = resolve(packed(tmp_path, members)).findings
+    assert warning.code == "mixed-identity"
+    assert resolve(packed(tmp_path, {"a": dicom(), "c": dicom()[:400]})).findings == ()
+
+
+def test_an_end_that_is_not_read_within_bounds_does_not_undo_the_start(tmp_path: Path) -> None:
+    """The image that counts is read; whether another patient's follows stays unknown."""
+    path = packed(tmp_path, {"a": dicom(), "b": other(PATIENT_ID, "LO", "110002")})
+    with zipfile.ZipFile(path, "a", zipfile.ZIP_BZIP2) as archive:
+        for number in range(2000):
+            archive.writestr(f"{number}", b"text")
+    found = resolve(path)
+    assert (found.metadata, found.findings) == (EXPECTED, ())
+
+
+def test_many_files_behind_the_last_image_do_not_hide_it(tmp_path: Path) -> None:
+    """What is no DICOM by its first bytes is not counted among those that are looked at."""
+    texts = {f"{number}.txt": b"text" for number in range(LOOKED_AT_FROM_THE_END + 5)}
+    images = {"a": dicom(), "b": other(PATIENT_ID, "LO", "110002")}
+    found = resolve(packed(tmp_path, {**images, **texts}))
+    assert [each.code for each in found.findings] == ["mixed-identity"]
+
+
+REPORT = "1.2.840.10008.5.1.4.1.1.88.11"  # PS3.4 B.5: Basic Text SR Storage
+STATE = "1.2.840.10008.5.1.4.1.1.11.1"  # Grayscale Softcopy Presentation State Storage
+
+
+def without_pixels(sop_class: str, tags: Mapping[int, tuple[str, str]]) -> bytes:
+    """Return a whole DICOM of a class without pixels, with these values."""
+    extra = {tag: element(tag, vr, value) for tag, (vr, value) in tags.items()}
+    extra[0x00080016] = element(0x00080016, "UI", sop_class)
+    end = element(0x0040A040, "CS", "TEXT")
+    return meta(EXPLICIT, sop_class) + body(extra=extra) + end
+
+
+@pytest.mark.parametrize("sop_class", [REPORT, STATE])
+def test_what_has_no_pixels_is_passed_over_where_an_image_follows(
+    sop_class: str, tmp_path: Path
+) -> None:
+    """It has a modality and a series of its own."""
+    report = without_pixels(sop_class, {MODALITY: ("CS", "SR")})
+    found = resolve(packed(tmp_path, {"r": report, "text": b"text", "r2": report, "im": dicom()}))
+    assert (found.member, found.metadata) == ("im", EXPECTED)
+    assert [each.name for each in found.skipped] == ["r", "text", "r2"]
+    assert (found.passed_over, found.skipped[0].reason) == (3, NO_PIXELS)
+
+
+def test_a_report_counts_where_no_image_follows(tmp_path: Path) -> None:
+    """The first one; an image that can't be read is none that follows."""
+    first, second = (without_pixels(REPORT, {MODALITY: ("CS", name)}) for name in ("SR", "KO"))
+    members = {"text": b"text", "a": first, "cut": dicom()[:400], "b": second, "end": b"text"}
+    found = resolve(packed(tmp_path, members))
+    assert (found.member, found.metadata["modality"]) == ("a", "SR")
+    assert ([each.name for each in found.skipped], found.passed_over) == (["text"], 1)
+
+
+def test_an_upload_that_is_a_report_counts(tmp_path: Path) -> None:
+    """Nothing else is there."""
+    path = tmp_path / "x"
+    path.write_bytes(without_pixels(REPORT, {MODALITY: ("CS", "SR")}))
+    assert resolve(path).metadata["modality"] == "SR"
+
+
+def test_an_image_that_ends_before_its_identity_hides_no_other(tmp_path: Path) -> None:
+    """Cut exactly between two elements, it is unreadable, and not an image without values."""
+    start = len(meta(EXPLICIT)) + len(element(0x00080005, "CS", "ISO_IR 100"))
+    found = resolve(packed(tmp_path, {"a": dicom()[:start], "b": dicom()}))
+    assert (found.member, found.metadata) == ("b", EXPECTED)
+
+
+@pytest.mark.parametrize("value", ["11\x010001", "110001\\110002", "\xe4" * 6])
+def test_a_refused_identity_is_the_error_of_the_upload(value: str, tmp_path: Path) -> None:
+    """The image behind it may be another patient's: it must not count instead."""
+    extra = {PATIENT_ID: element(PATIENT_ID, "LO", value), 0x00080005: b""}
+    with pytest.raises(errors.InvalidAttributeError) as raised:
+        resolve(packed(tmp_path, {"a": dicom(EXPLICIT, extra), "b": dicom()}))
+    assert raised.value.location == "PatientID"
+
+
+def test_a_refused_description_is_passed_over(tmp_path: Path) -> None:
+    """It says nothing of whose the image is."""
+    members = {"a": other(SERIES_DESCRIPTION, "LO", "T\x01"), "b": dicom()}
+    assert resolve(packed(tmp_path, members)).member == "b"
+
+
+def test_a_value_that_is_wrong_by_its_checksum_is_no_refused_one(tmp_path: Path) -> None:
+    """The member is damaged: it is passed over like any other that can't be read."""
+    path = tmp_path / "x"
+    damaged = other(PATIENT_ID, "LO", "11\x010001")
+    path.write_bytes(packed_zip([("a", damaged)], crc=1))
+    with pytest.raises(errors.ArchiveError, match="checksum"):
+        resolve(path)
 
 
 @pytest.mark.parametrize("keyword", ["PatientID", "StudyDate", "Modality"])

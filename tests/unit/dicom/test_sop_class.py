@@ -1,0 +1,40 @@
+"""Which SOP classes are images; pydicom's dictionary has the names of PS3.6 annex A."""
+
+from __future__ import annotations
+
+import pytest
+from pydicom._uid_dict import UID_dictionary
+
+from imaging_gears.dicom.sop_class import has_pixels
+
+STORED = {
+    uid: name
+    for uid, (name, kind, *_) in UID_dictionary.items()
+    if kind == "SOP Class" and uid.startswith("1.2.840.10008.5.1.4.") and "Storage" in name
+}
+WORDS = ("SR ", "Presentation State", "Waveform", "Encapsulated", "Plan ", "Record", "Protocol")
+
+
+def test_no_class_that_is_called_an_image_is_taken_for_another() -> None:
+    """Dose, segmentations and maps have pixels, too; nothing is said of most private classes."""
+    images = [uid for uid, name in STORED.items() if "Image" in name and "Agent" not in name]
+    images += [
+        uid for uid, name in STORED.items() if name.endswith(("Dose Storage", "Map Storage"))
+    ]
+    images += ["1.2.840.10008.5.1.4.1.1.66.4", "1.2.840.113619.4.2"]
+    assert len(images) > 50
+    assert [uid for uid in images if not has_pixels(uid)] == []
+    assert has_pixels(None)
+
+
+@pytest.mark.parametrize("word", WORDS)
+def test_what_is_called_something_else_has_no_pixels(word: str) -> None:
+    """Reports, states, waveforms, documents, plans."""
+    others = [uid for uid, name in STORED.items() if word in name]
+    assert others
+    assert [uid for uid in others if has_pixels(uid)] == []
+
+
+def test_files_that_siemens_calls_no_image_have_no_pixels() -> None:
+    """CSA Non-Image."""
+    assert not has_pixels("1.3.12.2.1107.5.9.1")
