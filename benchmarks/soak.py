@@ -96,7 +96,10 @@ def soak(rounds: int, jobs: int, copies: int, at_once: int) -> Tally:
                 while tally.rounds < last:
                     with tempfile.TemporaryDirectory(prefix="soak-") as folder:
                         batch = range(min(at_once, last - tally.rounds))
-                        centers = [Center(sandbox, server, Path(folder, f"{n}")) for n in batch]
+                        centers = [
+                            Center(sandbox, server, Path(folder, f"{n}"), watched=False)
+                            for n in batch
+                        ]
                         run_rounds(centers, jobs, copies, tally)
                     print(tally.text(), file=sys.stderr)
     finally:

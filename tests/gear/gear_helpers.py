@@ -334,7 +334,8 @@ class Started:
 
     def __post_init__(self) -> None:
         """Look at it, as ps does, whenever the site gets a request."""
-        self.center.sandbox.requests.watch(self._look)
+        if self.center.watched:
+            self.center.sandbox.requests.watch(self._look)
 
     def _look(self) -> None:
         self.seen.update(seen_by_ps(self.pid))
@@ -360,7 +361,8 @@ class Started:
             ending = self.center.server.wait(self.process)
         else:
             ending = {"code": self.process.wait(SECONDS)}
-        self.center.sandbox.requests.unwatch(self._look)
+        if self.center.watched:
+            self.center.sandbox.requests.unwatch(self._look)
         left = [path for path in self.folder.rglob("*") if path.is_file()]
         ended = Ended(
             out=(self.folder / "stdout").read_text(encoding="utf-8"),
@@ -379,12 +381,17 @@ class Center:
     """A center of its own on the shared site: a group with one project, and its registry rows.
 
     The ADCID is in every event's key and every registry row, so that centers never meet.
+
+    Attributes:
+        watched: whether ps is looked at whenever the site gets a request: of each run that is under
+            way, so not where there are hundreds.
     """
 
     sandbox: Sandbox
     server: GearServer
     root: Path
     label: str = "ingest-dicom"
+    watched: bool = True
     adcid: int = field(default_factory=lambda: next(_ADCIDS))
     project: str = field(init=False)
     ended: list[Ended] = field(init=False, default_factory=list)
