@@ -18,6 +18,7 @@ from tests.dimse.items import CT, MR, item
 from tests.dimse.peers import QUICK, Pauses, Scripted, scripted, send, server_at
 
 if TYPE_CHECKING:
+    from pynetdicom.association import Association
     from pynetdicom.events import Event
 
 FULL = 0xA700
@@ -200,11 +201,12 @@ def test_many_bad_images_among_others_do_not_add_up_their_waits() -> None:
 
 def per_association(count: int, *, then: int | None) -> Callable[[Scripted, Event], int]:
     """A server that takes so many over an association; then it says `then`, None: it aborts."""
-    taken: Counter[int] = Counter()
+    # By the association itself, not by its id(): a later one may get the id of one that is gone.
+    taken: Counter[Association] = Counter()
 
     def answer(_: Scripted, event: Event) -> int:
-        taken[id(event.assoc)] += 1
-        if taken[id(event.assoc)] <= count:
+        taken[event.assoc] += 1
+        if taken[event.assoc] <= count:
             return 0
         if then is None:
             event.assoc.abort()
