@@ -194,7 +194,7 @@ class InMemorySite:
         return self._call("subject", read)
 
     def project(self, project_id: str) -> ProjectState:
-        """Return a project with the names of its files."""
+        """Return a project with the names and versions of its files."""
 
         def read() -> ProjectState:
             found = self._container("project", project_id)
@@ -204,6 +204,10 @@ class InMemorySite:
                 label=found.label,
                 info=as_json(found.info),
                 files=self.names(project_id),
+                versions={
+                    name: self._files[file_id][-1].version
+                    for name, file_id in self.names(project_id).items()
+                },
             )
 
         return self._call("project", read)

@@ -52,13 +52,19 @@ class SubjectState:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProjectState:
-    """A project, as Flywheel had it when it was read. `files` maps names to file ids."""
+    """A project, as Flywheel had it when it was read.
+
+    Attributes:
+        files: name -> file id.
+        versions: name -> newest version of that file.
+    """
 
     id: str
     group: str
     label: str
     info: Info = field(repr=False)
     files: Mapping[str, str] = field(default_factory=dict, repr=False)
+    versions: Mapping[str, int] = field(default_factory=dict, repr=False)
 
 
 class Hierarchy(Protocol):
@@ -71,7 +77,7 @@ class Hierarchy(Protocol):
         """Return a subject."""
 
     def project(self, project_id: str) -> ProjectState:
-        """Return a project with the names of its files."""
+        """Return a project with the names and versions of its files."""
 
     def label(self, container: ContainerRef) -> str:
         """Return a container's label."""
@@ -91,7 +97,7 @@ class ProjectFiles(Protocol):
     """Who needs it: the QC log, a text file of the project that many jobs write."""
 
     def project(self, project_id: str) -> ProjectState:
-        """Return a project with the names of its files."""
+        """Return a project with the names and versions of its files."""
 
     def file(self, file_id: str) -> FileState:
         """Return the newest version of a file."""

@@ -15,9 +15,21 @@ ALL = frozenset({SUBJECT, LOG, EVENT, RECORD})
 OUTAGE = "service-unavailable"
 
 Stage = Literal[
-    "secrets", "input", "context", "lookup", "identity", "label", "log", "note", "event", "record"
+    "secrets",
+    "input",
+    "context",
+    "lookup",
+    "identity",
+    "label",
+    "log",
+    "visits",
+    "note",
+    "event",
+    "record",
 ]
-Arrangement = Literal["plain", "old log", "old tag", "https", "other PatientID", "lost reply"]
+Arrangement = Literal[
+    "plain", "old log", "old tag", "https", "other PatientID", "lost reply", "slow write"
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +73,16 @@ CALLS = (
     Call("GET log", _FW, "log", "GET", "/files/{log}", 5, given="old log"),
     Call("GET log content", _FW, "log", "GET", "/projects/*/files/*", 6, given="old log"),
     Call("POST log", _FW, "log", "POST", "/projects/*/files", 5, effect=LOG),
+    Call(
+        "GET project, for other visits",
+        _FW,
+        "visits",
+        "GET",
+        "/projects/{project}",
+        6,
+        same=1,
+        given="slow write",
+    ),
     Call("PATCH event note", _FW, "note", "PATCH", "/containers/*/info", 6),
     Call("S3 PutObject", "s3", "event", route="PutObject", effect=EVENT),
     Call("S3 GetObject", "s3", "event", route="GetObject", before=1, given="lost reply"),
@@ -214,8 +236,9 @@ def end_of(call: Call, failure: Failure) -> End:
     return _failed_job(call, failure, done)
 
 
-_PASSED_OVER = ("label", "note")
-"""A finding can do without its path, and the QC log has the note of the event as well."""
+_PASSED_OVER = ("label", "visits", "note")
+"""A finding can do without its path, what jobs of other visits say is of no interest to a run that
+nothing came between, and the QC log has the note of the event as well."""
 _WARNINGS = {
     "log": (LOG, "qc-log-not-written"),
     "event": (EVENT, "event-not-captured"),

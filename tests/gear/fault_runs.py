@@ -41,12 +41,14 @@ OTHER_LINE = "2024-01-15 09:00:00 QC Status: OTHER-GEAR - PASS\n"
 STALE = f"{GEAR}-IN REVIEW"
 _ADAPTERS = "imaging_gears.adapters"
 _BACKOFF = "botocore.retries.standard.ExponentialBackoff._DEFAULT_BACKOFF_CONFIG"
+_UNSEEN = "imaging_gears.image_identifier_lookup.reporting.UNSEEN_SECONDS"
 NO_PAUSES: Mapping[str, object] = {
     **QUICK,
     f"{_ADAPTERS}.tries.RETRY_AFTER_SECONDS": 0.0,
     _BACKOFF: {"throttling_base_scale": 0, "non_throttling_base_scale": 0},
+    _UNSEEN: 60.0,
 }
-"""Every pause between tries is left out, the SDKs' own included."""
+"""Every pause between tries is left out, the SDKs' own included, and no write counts as slow."""
 READ_SECONDS = {
     "flywheel": f"{_ADAPTERS}.flywheel.READ_SECONDS",
     "ssm": f"{_ADAPTERS}.ssm.READ_SECONDS",
@@ -182,7 +184,9 @@ def _give_key(folder: Path, key: str) -> None:
 def patches_of(cell: Cell) -> dict[str, object]:
     """Return the constants that differ in the run: pauses, and patience where it is the point."""
     waits = cell.failure.fault.get("kind") in ("silent", "delay")
-    return {**NO_PAUSES, **({READ_SECONDS[cell.call.service]: PATIENCE} if waits else {})}
+    patience = {READ_SECONDS[cell.call.service]: PATIENCE} if waits else {}
+    slow = {_UNSEEN: 0.0} if cell.call.given == "slow write" else {}
+    return {**NO_PAUSES, **patience, **slow}
 
 
 # --- What is there then ---------------------------------------------------------------------------

@@ -16,7 +16,16 @@ import pytest
 
 from benchmarks.soak import soak
 from imaging_gears.sandbox import Fault
-from tests.gear.gear_helpers import GEAR, NACCID, NAME, PTID, Center
+from tests.gear.gear_helpers import (
+    GEAR,
+    LOG,
+    NACCID,
+    NAME,
+    PTID,
+    Center,
+    image,
+    zipped,
+)
 
 # Lines that other tests go through as well, many times over.
 pytestmark = pytest.mark.no_cover
@@ -210,6 +219,72 @@ def test_two_answers_stored_at_the_same_moment_end_as_a_conflict(center: Center)
     assert {each["file_id"]: each["status"] for each in center.events().values()} == {
         file_id: verdict[0] for file_id, verdict in verdicts.items()
     }
+
+
+OTHER_LOG = LOG.replace("2024-01-15", "2023-01-15")
+
+
+def hold_writes_of_the_subject(center: Center, count: int) -> None:
+    """Hold so many writes of a subject, until they are released."""
+    center.sandbox.faults.add(
+        Fault(service="flywheel", method="PUT", route="/subjects/*", kind="hold", times=count)
+    )
+
+
+def two_visits(center: Center) -> tuple[str, str, str]:
+    """Return a subject and two files of it, of two visits."""
+    subject = center.subject()
+    other = zipped(image(StudyDate="20230115"))
+    return subject, center.upload(subject), center.upload(subject, data=other)
+
+
+def test_a_late_write_of_another_visits_job_gives_way(center: Center) -> None:
+    """It was under way while the whole job of another visit ran, and was given another answer."""
+    subject, late, early = two_visits(center)
+    hold_writes_of_the_subject(center, 1)
+    started = center.start(center.folder_of(late))
+    assert center.sandbox.faults.wait_held()
+    center.sandbox.identifiers.add("prod", center.adcid, PTID, OTHER_NACCID)
+    assert center.run(early).code == 0
+    center.sandbox.faults.release()
+    assert started.wait().code == 0
+    assert center.verdict(early) == ("PASS", [], [PASSED])
+    assert center.verdict(late) == ("FAIL", ["naccid-conflict"], [FAILED])
+    assert center.info(subject)["naccid"] == OTHER_NACCID
+    assert center.log_verdict() == ("FAIL", ["naccid-conflict"])
+    assert center.log_verdict(OTHER_LOG) == ("PASS", [])
+    assert {each["file_id"]: each["status"] for each in center.events().values()} == {
+        early: "PASS",
+        late: "FAIL",
+    }
+
+
+@pytest.mark.parametrize("_", range(3))
+def test_two_visits_never_pass_with_two_answers(center: Center, _: int) -> None:
+    """Both jobs have read the subject before either writes it, and then write at once.
+
+    They share no log, so each gives way to the other that it sees: one at least does.
+    """
+    subject, *file_ids = two_visits(center)
+    hold_writes_of_the_subject(center, 2)
+    runs = []
+    for number, file_id in enumerate(file_ids, 1):
+        runs.append(center.start(center.folder_of(file_id)))
+        assert center.sandbox.faults.wait_held(number)
+        center.sandbox.identifiers.add("prod", center.adcid, PTID, OTHER_NACCID)
+    time.sleep(0.1)
+    center.sandbox.faults.release()
+    assert [run.wait().code for run in runs] == [0, 0]
+    passed = [each for each in file_ids if center.verdict(each) == ("PASS", [], [PASSED])]
+    conflicts = [
+        each for each in file_ids if center.verdict(each) == ("FAIL", ["naccid-conflict"], [FAILED])
+    ]
+    assert len(conflicts) >= 1
+    assert len(passed) + len(conflicts) == 2
+    stored = center.info(subject)["naccid"]
+    assert stored in (NACCID, OTHER_NACCID)
+    for file_id in passed:
+        assert center.file(file_id)["info"]["data_identification"]["naccid"] == stored
 
 
 # --- For longer -----------------------------------------------------------------------------------

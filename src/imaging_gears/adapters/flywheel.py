@@ -137,7 +137,7 @@ class FlywheelSite:
         return self._read(f"reading subject {subject_id}", read)
 
     def project(self, project_id: str) -> ProjectState:
-        """Return a project with the names of its files."""
+        """Return a project with the names and versions of its files."""
 
         def read() -> ProjectState:
             reply = self._client.get_project(project_id)
@@ -148,6 +148,7 @@ class FlywheelSite:
                 label=reply.label,
                 info=_info(reply.info),
                 files={file.name: file.file_id for file in reply.files or ()},
+                versions={file.name: int(file.version or 1) for file in reply.files or ()},
             )
 
         return self._read(f"reading project {project_id}", read)

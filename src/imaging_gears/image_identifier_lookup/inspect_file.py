@@ -15,6 +15,7 @@ from imaging_gears.image_identifier_lookup import extraction, file_resolver, rep
 from imaging_gears.image_identifier_lookup.dicom_utils import KEPT
 from imaging_gears.image_identifier_lookup.extraction import Known, LookupContext
 from imaging_gears.image_identifier_lookup.file_resolver import Looked, Resolved
+from imaging_gears.image_identifier_lookup.log_names import qc_log_name
 from imaging_gears.image_identifier_lookup.report import Submission
 from imaging_gears.model.findings import Finding
 
@@ -134,7 +135,7 @@ def _names(resolved: Resolved, place: Place, warnings: list[Json]) -> Json:
     return {
         "ptid": ptid,
         "ptid_source": "PatientID" if ptid else None,
-        "qc_log": report.qc_log_name(context.visit),
+        "qc_log": qc_log_name(context.visit),
         "event_key": _event_key(context, place),
         "warnings": warnings,
     }

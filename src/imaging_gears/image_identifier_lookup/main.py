@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import time
 from dataclasses import dataclass, field
 
 from imaging_gears.errors import ConfigError, ImagingError, InputFileError
@@ -91,6 +92,7 @@ class ImageIdentifierLookup:
         stored = processor.parse_stored(context.stored_naccid, self.config.database_mode)
         if stored is None:
             self.at.looked_up_at = self.world.now()
+        begin = time.monotonic()
         with step(f"subject {subject_id}") as remarks:
             written = processor.update_subject(
                 self.world.site,
@@ -103,6 +105,7 @@ class ImageIdentifierLookup:
                 mode=self.config.database_mode,
             )
             remarks.append("info written" if written else "info is up to date")
+        self.at.write_seconds = time.monotonic() - begin
         self.at.written.append(SUBJECT)
 
     def _reported(self, file: FileState) -> Outcome:

@@ -10,12 +10,13 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from imaging_gears.errors import NotFoundError, ServiceError
+from imaging_gears.image_identifier_lookup.agreement import naccid_since
+from imaging_gears.image_identifier_lookup.log_names import find_name, is_of_participant
 from imaging_gears.image_identifier_lookup.qc_log import (
     Content,
     Entry,
     LogVersion,
     base_of,
-    find_name,
     lacks_nothing,
     merge,
     with_entry,
@@ -83,6 +84,31 @@ class QcLog:
                     return content
                 others = uploaded - base - 1
         raise ServiceError("Flywheel", "other jobs kept writing the QC log")
+
+    def naccid_elsewhere(self, ours: str, naccid: str) -> str | None:
+        """Return another NACCID that a job of another visit of the participant has come to.
+
+        Only since the project was first read: what was said before has reached the subject, too.
+
+        Args:
+            ours: the name of this job's own log, which is written already.
+            naccid: this job's.
+
+        Raises:
+            ServiceError: the project or a log can't be read.
+        """
+        ours = find_name(self.project.files, ours) or ours
+        project = self.files.project(self.project.id)
+        for name in sorted(project.files.keys() - {ours}):
+            before = self.project.versions.get(name, 0)
+            if is_of_participant(name, ours) and project.versions[name] != before:
+                file_id = project.files[name]
+                then = self._state(file_id, before) if before else None
+                info = {} if then is None else then.info
+                other = naccid_since(self.files.file(file_id).info, info, naccid)
+                if other is not None:
+                    return other
+        return None
 
     def _upload(self, name: str, content: Content) -> int:
         reply = self.files.upload_project_file(

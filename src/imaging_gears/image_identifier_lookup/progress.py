@@ -60,6 +60,7 @@ class Progress:
         version: the version that the job was given.
         read_at: when the file was read last, by the clock of `time.monotonic`.
         looked_up_at: when the subject was seen to have no NACCID, None where it has one.
+        write_seconds: from the last read of the subject to the end of its write.
         missing: the outputs that could not be written, and why.
         forgotten: whether something is missing that no later run will know of.
     """
@@ -71,6 +72,7 @@ class Progress:
     known: Known | None = None
     context: LookupContext | None = None
     looked_up_at: dt.datetime | None = None
+    write_seconds: float = 0.0
     naccid: str | None = field(default=None, repr=False)
     findings: tuple[Finding, ...] = ()
     error: ImagingError | None = None

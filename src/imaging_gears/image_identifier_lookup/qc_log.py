@@ -13,21 +13,16 @@ import itertools
 import json
 import math
 import re
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from imaging_gears.gear.qc import Json, validation_block
 from imaging_gears.image_identifier_lookup import GEAR
+from imaging_gears.image_identifier_lookup.log_text import merge_texts
 from imaging_gears.image_identifier_lookup.report import note_identity
 from imaging_gears.model.findings import State
 
-_LINE = re.compile(
-    r"[-0-9]{10} [:0-9]{8} QC Status: "
-    + re.escape(GEAR.upper())
-    + r" - (?P<state>PASS|FAIL)  .* (?P<file_id>\S+)#(?P<version>\d+)(?: run (?P<run>\d+))?"
-)
 SINCE = "log_version"
 """In a note of an event: the version of the log that it came with."""
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
@@ -127,7 +122,7 @@ def merge(versions: Sequence[LogVersion]) -> Content:
 def with_entry(content: Content, entry: Entry, base: int) -> Content:
     """Return `content` with what `entry` has to say, as made from version `base`."""
     present = content.info
-    files = _merge_files(_files(present), {entry.file_id: entry.record()})
+    files = _merge_files(files_of(present), {entry.file_id: entry.record()})
     known = (
         entry.visit["naccid"],
         _latest_naccid(files),
@@ -157,115 +152,16 @@ def noted_event(
     info: Mapping[str, Any], file_id: str, note: Mapping[str, Any]
 ) -> Mapping[str, Any] | None:
     """Return the note by which the log has what `note` announces of that file."""
-    for each in _block(_files(info).get(file_id)).get("events", ()):
+    for each in _block(files_of(info).get(file_id)).get("events", ()):
         if note_identity(_block(each)) == note_identity(note):
             return _block(each)
     return None
-
-
-def naccid_before(info: Mapping[str, Any], entry: Entry, since: str) -> str | None:
-    """Return another NACCID that another file of the visit came to the log with before `entry`.
-
-    Args:
-        info: of the log, with `entry` in it.
-        entry: as its job has written it.
-        since: what was written before that second, ``YYYY-MM-DD HH:MM:SS`` in UTC, does not count:
-            the job has seen what it left on the subject.
-    """
-    ours = _since_of(_block(_files(info).get(entry.file_id)), entry.version)
-    earlier = [
-        (_since_of(record, record["version"]), str(record["naccid"]))
-        for file_id, record in _files(info).items()
-        if file_id != entry.file_id
-        and record.get("naccid") not in (None, entry.visit["naccid"])
-        and str(record.get("timestamp")) >= since
-    ]
-    return min(((at, naccid) for at, naccid in earlier if at < ours), default=(0, None))[1]
-
-
-def _since_of(record: Mapping[str, Any], version: int) -> float:
-    """Return the version of the log with which the events of a file's version came first."""
-    notes = [note for note in record.get("events", ()) if note.get("file_version") == version]
-    return min((float(note.get(SINCE, math.inf)) for note in notes), default=math.inf)
 
 
 def _latest_naccid(files: Mapping[str, Any]) -> object:
     named = [record for record in files.values() if record.get("naccid")]
     latest = sorted(named, key=lambda record: str(record.get("timestamp")))
     return latest[-1]["naccid"] if latest else None
-
-
-def find_name(names: Iterable[str], wanted: str) -> str | None:
-    """Return the log of that name, else the one that differs in the modality's letter case only."""
-    visit, modality, ending = _modality_apart(wanted)
-    candidates = []
-    for name in names:
-        if name == wanted:
-            return name
-        its = _modality_apart(name)
-        if (its[0], its[2]) == (visit, ending) and its[1].casefold() == modality.casefold():
-            candidates.append(name)
-    return min(candidates, default=None)
-
-
-def merge_texts(texts: Sequence[str]) -> str:
-    """Return the lines of all `texts`, in their order, each as often as the text that has it most.
-
-    A line of this gear stands for one run of one file version: it stays once, with the error lines
-    of the fuller one where two texts differ in them.
-    """
-    merged: list[str] = []
-    for text in texts:
-        seen: Counter[str] = Counter()
-        for block in _blocks(text):
-            if _run_of(block) is not None:
-                _merge_run(merged, block)
-                continue
-            seen[block] += 1
-            if seen[block] > merged.count(block):
-                merged.append(block)
-    return "".join(merged)
-
-
-def _merge_run(merged: list[str], block: str) -> None:
-    """Add a line of this gear; of two that tell of the same run, the one with fewer errors goes."""
-    run, codes = _run_of(block), _codes(block)
-    same = [index for index, other in enumerate(merged) if _run_of(other) == run]
-    if any(codes <= _codes(merged[index]) for index in same):
-        return
-    narrower = [index for index in same if _codes(merged[index]) < codes]
-    if not narrower:
-        merged.append(block)
-        return
-    merged[narrower[0]] = block
-    for index in reversed(narrower[1:]):
-        del merged[index]
-
-
-def _blocks(text: str) -> list[str]:
-    """Return the lines of `text`, each with the lines of JSON below it."""
-    blocks: list[str] = []
-    for line in text.removesuffix("\n").split("\n") if text else ():
-        if line.startswith("{") and blocks:
-            blocks[-1] += f"{line}\n"
-        else:
-            blocks.append(f"{line}\n")
-    return blocks
-
-
-def _run_of(block: str) -> tuple[str | None, ...] | None:
-    match = _LINE.fullmatch(block.partition("\n")[0])
-    return match.group("file_id", "version", "run", "state") if match else None
-
-
-def _codes(block: str) -> frozenset[str]:
-    codes = set()
-    for line in block.removesuffix("\n").split("\n")[1:]:
-        try:
-            codes.add(str(_block(json.loads(line)).get("code")))
-        except ValueError:
-            codes.add(line)
-    return frozenset(codes)
 
 
 def _merge_info(
@@ -279,7 +175,7 @@ def _merge_info(
             changed = {gear: entry for gear, entry in entries.items() if entry != before.get(gear)}
             result[key] = {**entries, **_block(result.get(key)), **changed}
         elif key == GEAR:
-            files = _merge_files(_files(result), _files(later))
+            files = _merge_files(files_of(result), files_of(later))
             result[key] = {**_block(result.get(key)), **_block(value), "files": files}
         elif key not in result or value != start.get(key):
             result[key] = value
@@ -319,7 +215,7 @@ def _with_since(version: LogVersion) -> Mapping[str, Any]:
             **record,
             "events": [{SINCE: version.number, **note} for note in record["events"]],
         }
-        for file_id, record in _files(version.info).items()
+        for file_id, record in files_of(version.info).items()
     }
     block = _block(version.info.get(GEAR))
     return {**version.info, GEAR: {**block, "files": files}} if files else version.info
@@ -328,7 +224,7 @@ def _with_since(version: LogVersion) -> Mapping[str, Any]:
 def _without_since(info: Mapping[str, Any]) -> list[object]:
     return [
         {**record, "events": [{**note, SINCE: None} for note in record["events"]]}
-        for _, record in sorted(_files(info).items())
+        for _, record in sorted(files_of(info).items())
     ]
 
 
@@ -343,7 +239,7 @@ def _validation(files: Mapping[str, Any]) -> Json:
     return validation_block("FAIL" if failed else "PASS", data)
 
 
-def _files(info: Mapping[str, Any]) -> Mapping[str, Any]:
+def files_of(info: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return the records of the files; what is none of this gear's making is passed over."""
     files = _block(_block(info.get(GEAR)).get("files"))
     return {file_id: record for file_id, record in files.items() if _is_record(record)}
@@ -364,13 +260,6 @@ def _others(present: Mapping[str, Any], ours: Mapping[str, Any]) -> dict[str, An
 
 def _without_notes(info: Mapping[str, Any]) -> Mapping[str, Any]:
     return {**info, GEAR: None}
-
-
-def _modality_apart(name: str) -> tuple[str, str, str]:
-    """Return what stands before, in and behind the modality's place of a log's name."""
-    head, _, ending = name.rpartition("_")
-    visit, _, modality = head.rpartition("_")
-    return visit, modality, ending
 
 
 def _block(value: object) -> Mapping[str, Any]:

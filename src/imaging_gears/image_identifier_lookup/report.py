@@ -66,11 +66,6 @@ def visit_block(visit: Visit, naccid: str | None) -> Json:
     }
 
 
-def qc_log_name(visit: Visit) -> str:
-    """Return the name of a visit's QC status log."""
-    return f"{visit.ptid}_{visit.date.isoformat()}_{visit.modality}_qc-status.log"
-
-
 def file_record(
     qc: object,
     job_info: Json,

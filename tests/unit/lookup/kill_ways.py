@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from unittest.mock import patch
 
-from imaging_gears.image_identifier_lookup import reporting
+from imaging_gears.image_identifier_lookup import announcing
 from tests.end_state import Trial
 from tests.fakes import Interruptions
 from tests.unit.lookup.harness import Killed
@@ -257,7 +257,7 @@ def versions_with_jobs(start: Start) -> Iterator[Trial]:
 
     A whole job takes longer than a read of the file counts as fresh.
     """
-    with patch.object(reporting, "FRESH_SECONDS", -1.0):
+    with patch.object(announcing, "FRESH_SECONDS", -1.0):
         expected, passed = overtaken(start), passed_by(start)
         for number, where in enumerate(passed):
             world = start().ready()

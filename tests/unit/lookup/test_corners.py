@@ -7,9 +7,9 @@ import datetime as dt
 import pytest
 
 from imaging_gears import errors
-from imaging_gears.errors import NotFoundError, PermissionDeniedError
-from imaging_gears.image_identifier_lookup import GEAR
-from tests.unit.lookup.harness import LOG, NACCID, Center
+from imaging_gears.errors import NotFoundError, PermissionDeniedError, ServiceError
+from imaging_gears.image_identifier_lookup import GEAR, reporting
+from tests.unit.lookup.harness import LOG, NACCID, PTID, Center
 
 REFUSED = PermissionDeniedError("AWS S3 refused writing the event (HTTP 403).")
 OTHER_GEAR = {"validation": {"state": "PASS", "data": [], "cleared": []}}
@@ -168,6 +168,87 @@ def test_of_two_answers_at_once_the_first_in_the_log_stays(
         late: "FAIL",
         early: "PASS",
     }
+
+
+OTHER_VISIT = {"study_date": "20230115"}
+OTHER_LOG = LOG.replace("2024-01-15", "2023-01-15")
+
+
+@pytest.fixture
+def slow(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every write of a subject counts as one that may have gone over another's."""
+    monkeypatch.setattr(reporting, "UNSEEN_SECONDS", 0.0)
+
+
+def other_answer_meanwhile(center: Center, other: str) -> None:
+    """Let the job of `other` run, with another answer, between a job's read and write of it."""
+    known = center.registry.known
+
+    def another_answer() -> None:
+        center.registry.known = dict.fromkeys(known, "NACC000043")
+        assert center.run(other).state == "PASS"
+
+    center.site.on.add("merge_subject_info", another_answer)
+
+
+@pytest.mark.usefixtures("slow")
+def test_of_two_answers_for_two_visits_the_one_in_the_other_log_stays(center: Center) -> None:
+    """They share no log: this job finds the other's, which was not there when it began."""
+    subject = center.subject()
+    late, early = center.upload(subject), center.upload(subject, header=OTHER_VISIT)
+    other_answer_meanwhile(center, early)
+    outcome = center.run(late)
+    assert (outcome.state, outcome.codes) == ("FAIL", ("naccid-conflict",))
+    assert center.site.subject(subject).info["naccid"] == "NACC000043"
+    assert center.verdict(late) == ("FAIL", ["naccid-conflict"])
+    assert center.log_validation() == ("FAIL", ["naccid-conflict"])
+    assert center.log_validation(OTHER_LOG) == ("PASS", [])
+    assert {each["file_id"]: each["status"] for each in center.bodies()} == {
+        late: "FAIL",
+        early: "PASS",
+    }
+
+
+@pytest.mark.usefixtures("slow")
+def test_what_the_other_visits_log_held_before_is_past(center: Center) -> None:
+    """A NACCID that was corrected by hand stands there still, beside what a job adds meanwhile."""
+    subject = center.subject()
+    center.run(center.upload(subject, name="a.zip", header=OTHER_VISIT))
+    center.site.change_info(subject, naccid="")
+    center.registry.known = dict.fromkeys(center.registry.known, "NACC000043")
+    late = center.upload(subject)
+    other_answer_meanwhile(center, center.upload(subject, name="b.zip", header=OTHER_VISIT))
+    assert center.run(late).state == "PASS"
+    assert center.site.subject(subject).info["naccid"] == "NACC000043"
+    records = center.log_file(OTHER_LOG).info[GEAR]["files"].values()
+    assert {each["naccid"] for each in records} == {NACCID, "NACC000043"}
+
+
+@pytest.mark.usefixtures("slow")
+@pytest.mark.parametrize("other", [f"{PTID}1", f"X_{PTID}"])
+def test_another_participants_log_says_nothing_of_this_one(center: Center, other: str) -> None:
+    """Though its name begins or ends alike."""
+    center.registry.known["prod", 42, other] = "NACC000044"
+    late = center.upload(center.subject())
+    early = center.upload(center.subject(other), header={**OTHER_VISIT, "patient_id": other})
+    center.site.on.add("merge_subject_info", lambda: center.run(early))
+    assert center.run(late).state == "PASS"
+    assert center.verdict(early) == ("PASS", [])
+
+
+@pytest.mark.usefixtures("slow")
+def test_where_the_other_logs_can_not_be_read_the_verdict_stands(center: Center) -> None:
+    """The run goes on, and the job's log says what it could not look at."""
+    file_id = center.upload(center.subject())
+    center.site.on.add("project", ServiceError("Flywheel", "HTTP 500"), skip=1)
+    assert center.run(file_id).missing == {}
+    assert center.verdict(file_id) == ("PASS", [])
+
+
+def test_a_quick_write_needs_no_look_at_other_visits(center: Center) -> None:
+    """The quiet case makes no request for that."""
+    center.run(center.upload(center.subject()))
+    assert center.site.on.calls.count("project") == 1
 
 
 def test_a_naccid_corrected_by_hand_is_no_conflict(center: Center) -> None:

@@ -11,16 +11,16 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from imaging_gears.image_identifier_lookup import GEAR
+from imaging_gears.image_identifier_lookup.agreement import naccid_before, naccid_since
+from imaging_gears.image_identifier_lookup.log_names import find_name, is_of_participant
+from imaging_gears.image_identifier_lookup.log_text import merge_texts
 from imaging_gears.image_identifier_lookup.qc_log import (
     Content,
     Entry,
     LogVersion,
     base_of,
-    find_name,
     lacks_nothing,
     merge,
-    merge_texts,
-    naccid_before,
     noted_event,
     with_entry,
 )
@@ -564,3 +564,41 @@ def test_the_record_of_a_run_is_json() -> None:
     """What the log's info keeps of a file survives being written as JSON."""
     record = failed(event=NOTE).record()
     assert json.loads(json.dumps(record)) == record
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("A1_2023-01-15_MR_qc-status.log", True),
+        ("A1_2024-01-15_CT_qc-status.log", True),
+        ("A1_2024-01-15_mr_qc-status.log", True),
+        ("A12_2023-01-15_MR_qc-status.log", False),
+        ("a1_2023-01-15_MR_qc-status.log", False),
+        ("A1_x_2023-01-15_MR_qc-status.log", False),
+        ("A1_2023-01-15_v2_MR_qc-status.log", False),
+        ("A1_2023-01-15_MR_qc-status.log.bak", False),
+        ("2023-01-15_MR_qc-status.log", False),
+    ],
+)
+def test_whose_log_a_name_says(name: str, *, expected: bool) -> None:
+    """The participant's id may hold an underscore, and even a date."""
+    assert is_of_participant(name, "A1_2024-01-15_MR_qc-status.log") is expected
+
+
+def test_an_id_with_a_date_in_it_is_told_from_the_id_before_it() -> None:
+    """A participant ``A1_2023-01-15`` is another one than ``A1``."""
+    theirs, ours = "A1_2023-01-15_2024-01-15_MR_qc-status.log", "A1_2024-01-15_MR_qc-status.log"
+    assert not is_of_participant(theirs, ours)
+    assert not is_of_participant(ours, theirs)
+
+
+def test_only_what_a_run_has_written_since_counts_as_another_naccid() -> None:
+    """Not what a later writer carried on, nor runs without one, nor those that agree."""
+    old, new = answered("a", "NACC000001"), answered("b", "NACC000002")
+    before = with_entry(Content(), old, base=0).info
+    now = two_answers(old, new).info
+    assert naccid_since(now, before, "NACC000002") is None
+    assert naccid_since(now, before, "NACC000001") == "NACC000002"
+    assert naccid_since(now, {}, "NACC000002") == "NACC000001"
+    without = with_entry(Content(), failed(visit={**VISIT, "naccid": None}), base=0).info
+    assert naccid_since(without, {}, "NACC000001") is None

@@ -21,6 +21,7 @@ from imaging_gears.gear.qc import (
     validation_block,
 )
 from imaging_gears.image_identifier_lookup import GEAR, report
+from imaging_gears.image_identifier_lookup.log_names import qc_log_name
 from imaging_gears.image_identifier_lookup.report import Submission
 from imaging_gears.model import findings
 from imaging_gears.model.event import EventNote
@@ -99,7 +100,7 @@ def test_times_of_records_are_utc_whatever_zone_the_clock_has() -> None:
 def test_the_logs_name_is_the_contracts() -> None:
     """``{ptid}_{YYYY-MM-DD}_{modality}_qc-status.log``."""
     there = visit(ptid="12345", date=dt.date(2024, 3, 15))
-    assert report.qc_log_name(there) == "12345_2024-03-15_MR_qc-status.log"
+    assert qc_log_name(there) == "12345_2024-03-15_MR_qc-status.log"
 
 
 @given(PTIDS, DATES, MODALITIES)
@@ -108,7 +109,7 @@ def test_readers_find_every_log_and_take_its_name_apart(
     ptid: str, date: dt.date, modality: str
 ) -> None:
     """The reader's pattern gives back participant, date and modality, and sees no visit number."""
-    name = report.qc_log_name(visit(ptid=ptid, date=date, modality=modality))
+    name = qc_log_name(visit(ptid=ptid, date=date, modality=modality))
     match = LOG_READER.match(name)
     assert match is not None
     assert match["ptid"] == ptid
