@@ -6,8 +6,7 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Final
 
 from imaging_gears.dicom.members import ARCHIVES
-from imaging_gears.dicom.recognition import DICM, PREAMBLE_SIZE, Kind, kind_of
-from imaging_gears.dicom.tar import is_tar_header
+from imaging_gears.dicom.recognition import DICM, PREAMBLE_SIZE, kind_of
 
 if TYPE_CHECKING:
     from collections.abc import Set as AbstractSet
@@ -25,9 +24,8 @@ _PACKED: Final = frozenset(
 
 def holds_others(prefix: bytes, name: str | None) -> bool:
     """Return whether a member that begins with `prefix` is an archive that may hold images."""
-    kind = kind_of(prefix)
-    is_archive = kind in ARCHIVES or (kind is Kind.OTHER and is_tar_header(prefix))
-    return is_archive and not {each.lower() for each in _path(name).suffixes} & _PACKED
+    packed = {each.lower() for each in _path(name).suffixes} & _PACKED
+    return kind_of(prefix) in ARCHIVES and not packed
 
 
 def folder_of(name: str | None) -> str:
