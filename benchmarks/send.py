@@ -39,6 +39,7 @@ from benchmarks.send_peers import (
 from imaging_gears.adapters.dimse import DimseServer
 from imaging_gears.dicom_send.instance import Mark, as_uncompressed, examine
 from imaging_gears.ports import Peer, TlsFiles
+from imaging_gears.sandbox.network import enter_loopback
 
 Json = dict[str, Any]
 Say = Callable[[str], None]
@@ -306,4 +307,5 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    enter_loopback()  # storescp listens on all addresses
     sys.exit(main())

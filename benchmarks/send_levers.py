@@ -30,6 +30,7 @@ from imaging_gears.dicom import stored
 from imaging_gears.dicom_send.instance import examine
 from imaging_gears.dicom_send.walking import Walk
 from imaging_gears.ports import TlsFiles
+from imaging_gears.sandbox.network import enter_loopback
 
 Run = Callable[[], object]
 Off = Callable[[], AbstractContextManager[None]]
@@ -184,4 +185,5 @@ def _members(upload: Path) -> Iterator[bytes]:
 
 
 if __name__ == "__main__":
+    enter_loopback()  # storescp listens on all addresses
     sys.exit(main())

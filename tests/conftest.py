@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import hypothesis
 import pytest
 
+from imaging_gears.sandbox.network import enter_loopback
 from tests.load_once import load_once
 
 if TYPE_CHECKING:
@@ -20,6 +21,8 @@ hypothesis.settings.register_profile(
 hypothesis.settings.load_profile("house")
 
 load_once()
+# storescp and others listen on all addresses; here these are those of a loopback interface alone.
+enter_loopback()
 
 
 @pytest.fixture(scope="session")

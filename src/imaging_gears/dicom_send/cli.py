@@ -219,5 +219,15 @@ def _say(text: str) -> None:
     sys.stdout.flush()
 
 
+def _enter_loopback() -> None:
+    """Let nobody else reach storescp, which listens on all addresses, where the system permits."""
+    try:
+        from imaging_gears.sandbox.network import enter_loopback  # noqa: PLC0415 - as in _site
+    except ModuleNotFoundError:
+        return  # the demo says what it needs
+    enter_loopback()
+
+
 if __name__ == "__main__":
+    _enter_loopback()
     sys.exit(main())
