@@ -10,7 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from imaging_gears.adapters.loopback import is_loopback
-from imaging_gears.adapters.tries import TransientError, Tries, retry_after
+from imaging_gears.adapters.tries import OUTAGE_SECONDS, TransientError, Tries, retry_after
 from imaging_gears.errors import PermissionDeniedError, ServiceError
 
 
@@ -63,6 +63,52 @@ def test_an_outage_costs_three_requests() -> None:
     first, second = service.waits
     assert 0.25 <= first <= 0.5
     assert 1.0 <= second <= 2.0
+
+
+class SlowService:
+    """Answers 503 after some seconds, and asks for half a minute; time passes in it alone."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds, self.now, self.answers = seconds, 0.0, True
+        self.tries = Tries("Flywheel", Counter(), self.sleep, lambda: self.now)
+
+    def sleep(self, seconds: float) -> None:
+        """Let time pass."""
+        self.now += seconds
+
+    def call(self) -> None:
+        """Make one logical call."""
+
+        def attempt() -> None:
+            self.now += self.seconds
+            if self.answers:
+                problem = "HTTP 503"
+                raise TransientError(problem, 30.0)
+
+        self.tries.call("reading it", attempt)
+
+
+@pytest.mark.parametrize("seconds", [0.0, 1.0, 9.9, 14.0, 19.9])
+def test_a_slow_outage_costs_a_run_a_minute_or_so(seconds: float) -> None:
+    """However many calls there are: no try begins after the time that an outage may take."""
+    service = SlowService(seconds)
+    for _ in range(20):
+        with pytest.raises(ServiceError):
+            service.call()
+    assert service.now <= OUTAGE_SECONDS + seconds
+
+
+def test_what_an_outage_cost_is_forgotten_when_it_is_over() -> None:
+    """A service that answers again has all its tries again."""
+    service = SlowService(5.0)
+    with pytest.raises(ServiceError):
+        service.call()
+    service.answers = False
+    service.call()
+    service.answers = True
+    with pytest.raises(ServiceError):
+        service.call()
+    assert service.tries.requests["Flywheel"] == 3 + 1 + 3
 
 
 def test_what_is_not_safe_to_repeat_is_not_repeated() -> None:

@@ -24,6 +24,8 @@ BACKOFF_SECONDS = (0.5, 2.0)
 """The longest wait before the second and the third try."""
 RETRY_AFTER_SECONDS = 10.0
 """The longest wait that a service may ask for."""
+OUTAGE_SECONDS = 50.0
+"""How long a service may keep a run waiting in vain; no try begins after that."""
 
 NONSENSE = "its answer is not of the form that was agreed"
 
@@ -48,6 +50,7 @@ class Tries:
 
     Once a call has failed in all its tries, the service counts as down: later calls get one try
     each, and after two more failures none at all, so that an outage costs a run a minute, not ten.
+    Neither does any try begin once the service has cost the run so much time.
 
     Attributes:
         service: its name in errors and in `requests`.
@@ -57,7 +60,9 @@ class Tries:
     service: str
     requests: Counter[str]
     sleep: Callable[[float], None] = time.sleep
+    clock: Callable[[], float] = time.monotonic
     failures: int = field(init=False, default=0)
+    waited: float = field(init=False, default=0.0)
 
     def call(self, doing: str, attempt: Callable[[], T], *, repeatable: bool = True) -> T:
         """Return what `attempt` returns, after as many tries as are safe and sensible.
@@ -73,6 +78,9 @@ class Tries:
         tries = self._tries_left() if repeatable else min(1, self._tries_left())
         problem, pause = "it has failed before in this run", 0.0
         for number in range(tries):
+            if number and self.waited + pause > OUTAGE_SECONDS:
+                break
+            begin = self.clock()
             if number:
                 self.sleep(pause)
             self.requests[self.service] += 1
@@ -81,16 +89,19 @@ class Tries:
                     result = attempt()
             except TransientError as error:
                 problem = error.problem
+                self.waited += self.clock() - begin
                 pause = _pause(number, error.retry_after)
                 log.debug("%s: try %d of %s: %s", self.service, number + 1, doing, problem)
             else:
-                self.failures = 0
+                self.failures, self.waited = 0, 0.0
                 log.debug("%s: %s", self.service, doing)
                 return result
         self.failures += 1
         raise ServiceError(self.service, problem, while_=doing)
 
     def _tries_left(self) -> int:
+        if self.waited > OUTAGE_SECONDS:
+            return 0
         if self.failures == 0:
             return TRIES
         return 1 if self.failures <= LAST_TRIES else 0
