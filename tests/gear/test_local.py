@@ -275,3 +275,22 @@ def test_the_image_itself_is_an_input_too(center: Center) -> None:
     ended = center.run_in(center.local_folder(image(PatientID=PTID)), environ=NO_AWS)
     assert ended.code == 0
     assert ended.summary.startswith("verdict PASS; ")
+
+
+@pytest.mark.parametrize(
+    "environ",
+    [{"FW_SSL_CERT_FILE": "/nope"}, {"HTTPS_PROXY": "nonsense://u:secret@x"}],
+    ids=["certificates", "proxy"],
+)
+def test_an_environment_that_no_connection_can_be_made_with_is_named(
+    center: Center, environ: dict[str, str]
+) -> None:
+    """One sentence that names the variables, without what they hold; nothing can be recorded."""
+    ended = center.run_in(center.folder_of(center.upload()), environ=environ)
+    assert ended.code == 1
+    [line] = ended.lines("ERROR")
+    assert "config-invalid" in line
+    assert "FW_SSL_CERT_FILE" in line
+    assert "HTTPS_PROXY" in line
+    assert "Traceback" not in ended.out + ended.err
+    assert "secret" not in ended.out + ended.err

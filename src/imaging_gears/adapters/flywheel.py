@@ -23,6 +23,7 @@ from imaging_gears.adapters.tries import (
     retry_after,
 )
 from imaging_gears.errors import (
+    ConfigError,
     ImagingError,
     NotFoundError,
     PermissionDeniedError,
@@ -105,16 +106,27 @@ class FlywheelSite:
     Args:
         key: of a user who may read the project and write its files and subjects.
         tries: the calls of this run to Flywheel.
+
+    Raises:
+        ConfigError: variables of the environment name certificates or a proxy that can't be used.
     """
 
     def __init__(self, key: SiteKey, tries: Tries) -> None:
         self._tries = tries
-        self._client = flywheel.Client(
-            key.text,
-            disable_auth_check=True,  # one request less; a refused key shows at the first read
-            connect_timeout=CONNECT_SECONDS,
-            request_timeout=READ_SECONDS,
-        )
+        try:
+            self._client = flywheel.Client(
+                key.text,
+                disable_auth_check=True,  # one request less; a refused key shows at the first read
+                connect_timeout=CONNECT_SECONDS,
+                request_timeout=READ_SECONDS,
+            )
+        except (OSError, ValueError):
+            # What it reads of the environment; its text may repeat a proxy's password.
+            message = (
+                "The connection to Flywheel can't be set up: FW_SSL_CERT_FILE names no file of"
+                " certificates, or HTTP_PROXY, HTTPS_PROXY or ALL_PROXY no proxy."
+            )
+            raise ConfigError(message, location="environment") from None
         _without_retries(self._client)
 
     def file(self, file_id: str) -> FileState:

@@ -138,7 +138,7 @@ class Gear:
                 if self.values.get("dry_run") is True:
                     site = PlannedSite(site, self.plan)
                 return record_failure(self.job, site, error, now())
-            except SiteKeyError as refused:
+            except ImagingError as refused:
                 log.warning("the file record can't be written: %s", refused.message)
         at = Progress()
         at.fail(error)
