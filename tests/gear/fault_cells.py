@@ -22,7 +22,7 @@ Stage = Literal[
     "identity",
     "label",
     "log",
-    "visits",
+    "look",
     "note",
     "event",
     "record",
@@ -72,11 +72,12 @@ CALLS = (
     Call("GET acquisition", _FW, "label", "GET", "/acquisitions/*", 6, given="other PatientID"),
     Call("GET log", _FW, "log", "GET", "/files/{log}", 5, given="old log"),
     Call("GET log content", _FW, "log", "GET", "/projects/*/files/*", 6, given="old log"),
+    Call("GET log, as it was", _FW, "look", "GET", "/files/{log}", 8, same=1, given="old log"),
     Call("POST log", _FW, "log", "POST", "/projects/*/files", 5, effect=LOG),
     Call(
         "GET project, for other visits",
         _FW,
-        "visits",
+        "look",
         "GET",
         "/projects/{project}",
         6,
@@ -197,7 +198,7 @@ class Cell:
         """How many requests may meet the fault, in all tries of the call.
 
         What belongs to the record of a failure or of a finding is asked for once more: what could
-        not be read may be needed there, too.
+        not be read may be needed there, too. Of containers that were refused nothing is.
         """
         final = self.failure.severity in ("refused", "missing", "conflict")
         if self.failure.severity == "gone":
@@ -205,6 +206,8 @@ class Cell:
         # Two puts of one key at once, or an upload that perhaps was done: looked at, done again.
         looks = self.failure.severity == "conflict" and self.call.name in _LOOKED_AT
         tries = 1 if final and not looks else TRIES
+        if self.call.stage == "context" and self.failure.severity in ("refused", "missing"):
+            return 1
         return tries * (2 if self.call.stage in ("input", "context", "label") else 1)
 
 
@@ -236,9 +239,9 @@ def end_of(call: Call, failure: Failure) -> End:
     return _failed_job(call, failure, done)
 
 
-_PASSED_OVER = ("label", "visits", "note")
-"""A finding can do without its path, what jobs of other visits say is of no interest to a run that
-nothing came between, and the QC log has the note of the event as well."""
+_PASSED_OVER = ("label", "look", "note")
+"""A finding can do without its path, a look at what others have written meanwhile finds nothing
+where nobody has, and the QC log has the note of the event as well."""
 _WARNINGS = {
     "log": (LOG, "qc-log-not-written"),
     "event": (EVENT, "event-not-captured"),

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Self
 
-from imaging_gears.dicom.bounds import header_budget, upload_budget
+from imaging_gears.dicom.bounds import MIB, header_budget, upload_budget
 from imaging_gears.dicom.header import read_meta
 from imaging_gears.dicom.random_file import RandomFile, Section
 from imaging_gears.dicom.recognition import PREFIX_SIZE, Kind, kind_of
@@ -37,6 +37,8 @@ EMPTY: Final = "empty"
 """The reason to pass over a file that has no content."""
 
 _ENCRYPTED: Final = 0x0001 | 0x0040 | 0x2000  # APPNOTE.TXT 4.4.4: plain, strong, masked directory
+CHECKED_SIZE: Final = 8 * MIB
+"""Bytes of a member, as stated and as they are in the archive, up to which its CRC is checked."""
 _PACKED_NOTHING: Final = 32
 """Compressed bytes of no content at most: deflate makes 2 to 5 of it, bzip2 14, LZMA 9 to 20."""
 ARCHIVES: Final = frozenset(set(Kind) - {Kind.DICOM, Kind.HEADLESS, Kind.OTHER})
@@ -51,23 +53,31 @@ class Member:
         name: as the archive has it, None for the upload itself. It may identify a patient.
         index: its place in the archive's directory, from 0.
         opener: see `open`.
+        checker: see `check`; there is nothing to check of the upload itself.
     """
 
     name: str | None
     index: int
     opener: Callable[[], AbstractContextManager[BoundedStream]]
+    checker: Callable[[], None] = lambda: None
 
     def open(self) -> AbstractContextManager[BoundedStream]:
         """Return a context manager that gives the content as a stream, from its start.
 
-        When the context ends without an exception and not more than 64 KiB of the member are left
-        in the archive, these are read too and the checksum of the member is compared. That of a
-        larger one stays unknown, because it would have to be read whole.
-
         Raises:
-            ArchiveError: the archive is damaged there; also while reading and as the context ends.
+            ArchiveError: the archive is damaged there; also while reading.
         """
         return self.opener()
+
+    def check(self) -> None:
+        """Compare the member's checksum, for which it is read whole; not that of one over 8 MiB.
+
+        A single image is rarely larger; what is, is a multi-frame.
+
+        Raises:
+            ArchiveError: it is not as stated: the header that was read may be wrong, too.
+        """
+        self.checker()
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +167,9 @@ class Upload:
             return Skipped(entry.name, "damaged", error)
         if reason is not None:
             return Skipped(entry.name, reason)
-        return Member(entry.name, index, lambda: self._open_member(entry))
+        return Member(
+            entry.name, index, lambda: self._open_member(entry), lambda: self._check_member(entry)
+        )
 
     @contextmanager
     def _open_itself(self) -> Iterator[BoundedStream]:
@@ -169,9 +181,10 @@ class Upload:
 
     @contextmanager
     def _open_member(self, entry: Entry) -> Iterator[BoundedStream]:
-        content, stream = self._member_stream(entry)
-        yield stream
-        content.finish()
+        yield self._member_stream(entry)[1]
+
+    def _check_member(self, entry: Entry) -> None:
+        self._member_stream(entry)[0].finish(CHECKED_SIZE)
 
     def _member_stream(self, entry: Entry) -> tuple[MemberStream, BoundedStream]:
         content = MemberStream(self._opened, entry, self._budget)

@@ -35,10 +35,7 @@ METHODS: Final = {
 """APPNOTE.TXT 4.4.5: names of methods that are met in the field and are not supported."""
 
 READABLE: Final = frozenset({STORED, DEFLATED, BZIP2, LZMA})
-CHECKED_SIZE: Final = 64 * 1024
-"""A member with at most so many compressed bytes left is read to its end, because of its CRC."""
-
-_CHECKED_OUTPUT: Final = MIB
+_AT_ONCE: Final = 64 * 1024
 _LOCAL: Final = Struct("<4s5H3L2H")  # APPNOTE.TXT 4.3.7 local file header
 _LOCAL_SIGNATURE: Final = b"PK\x03\x04"
 LOCAL_SIZE: Final = _LOCAL.size
@@ -92,15 +89,14 @@ class MemberStream:
             raise ArchiveError("The archive is damaged: the size or checksum of a member is wrong.")
         return data
 
-    def finish(self) -> None:
-        """Read on to the end where it is near, so that the CRC-32 is checked.
+    def finish(self, within: int) -> None:
+        """Read on to the end, because of the CRC-32, unless more than `within` bytes follow.
 
         Raises:
             ArchiveError: as `read` does.
         """
-        left = self._entry.size - self._produced
-        if self._compressed.left <= CHECKED_SIZE and left <= _CHECKED_OUTPUT:
-            while self.read(CHECKED_SIZE):
+        if max(self._compressed.left, self._entry.size - self._produced) <= within:
+            while self.read(_AT_ONCE):
                 pass
 
     def _is_whole(self) -> bool:

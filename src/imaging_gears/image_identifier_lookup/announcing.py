@@ -44,6 +44,8 @@ class Announcer(Recorder):
 
         Owed events of other outcomes are overtaken by it. A failure ends up in ``at.missing``.
         """
+        if QC_LOG in self.at.missing:
+            note = self._noted_meanwhile(note)
         if self._is_announced(note):
             log.info("event: announced by an earlier run")
             return note
@@ -63,6 +65,17 @@ class Announcer(Recorder):
         # Readers take the later event for the file's state: an earlier outcome must not follow.
         self.owe(events=())
         return announced[0]
+
+    def _noted_meanwhile(self, note: EventNote) -> EventNote:
+        """Return the note that a copy of this job has left on the file since it was first read.
+
+        All copies go by the first note in the QC log; here there is no log to agree by.
+        """
+        try:
+            self._read_again()
+        except ImagingError:
+            return note  # nor can it be noted then, and the event waits
+        return noted(self.notes(), note) or note
 
     def _is_announced(self, note: EventNote) -> bool:
         """Return whether a finished run has written this event: its record names the event's key.

@@ -102,15 +102,17 @@ def resolve(path: Path, looked: Looked | None = None) -> Resolved:
 def _first(upload: Upload, looked: Looked) -> _Found:
     first_error: InputFileError | None = None
     without_pixels: _Found | None = None
+    its_member: Member | None = None
     before = 0, 0
     for each in upload.members():
-        outcome = _read(each)
+        outcome = _read(each, checked=True)
         if isinstance(outcome, Header):
             found = _Found(each.name, outcome, *dicom_metadata(outcome))
             if each.name is None or has_pixels(outcome.sop_class_uid):
                 return found
-            if without_pixels is None:
-                without_pixels, before = found, (len(looked.skipped), looked.passed_over)
+            if without_pixels is None and isinstance(each, Member):
+                without_pixels, its_member = found, each
+                before = len(looked.skipped), looked.passed_over
             outcome = NotDicomError(NO_PIXELS)
         elif each.name is None:
             message = "The upload is neither a DICOM file nor a zip archive."
@@ -120,7 +122,8 @@ def _first(upload: Upload, looked: Looked) -> _Found:
         elif not isinstance(outcome, NotDicomError):
             first_error = first_error or outcome
         _pass_over(each, outcome, looked)
-    if without_pixels is not None:
+    if without_pixels is not None and its_member is not None:
+        its_member.check()
         del looked.skipped[before[0] :]
         looked.passed_over = before[1]
         return without_pixels
@@ -157,15 +160,23 @@ def _resolved(upload: Upload, found: _Found, looked: Looked) -> Resolved:
     )
 
 
-def _read(each: Member | Skipped) -> Header | InputFileError:
-    """Return the header of a member, or why it does not count."""
+def _read(each: Member | Skipped, *, checked: bool) -> Header | InputFileError:
+    """Return the header of a member, or why it does not count.
+
+    Args:
+        each: the member.
+        checked: whether the checksum is compared of what would count, or ends the search.
+    """
     if isinstance(each, Skipped):
         return each.error or NotDicomError(each.reason)
     try:
         with each.open() as stream:
-            return _header(stream)
+            outcome = _header(stream)
+        if checked and (isinstance(outcome, ImagingError) or has_pixels(outcome.sop_class_uid)):
+            each.check()
     except InputFileError as error:
         return error
+    return outcome
 
 
 def _header(stream: ByteStream) -> Header | InvalidAttributeError:
@@ -190,6 +201,6 @@ def _is_mixed(upload: Upload, first: DicomMetadata) -> bool:
 def _last_headers(upload: Upload) -> Iterator[Header]:
     dicoms = (each for each in upload.members(reverse=True) if isinstance(each, Member))
     for each in islice(dicoms, LOOKED_AT_FROM_THE_END):
-        outcome = _read(each)
+        outcome = _read(each, checked=False)
         if isinstance(outcome, Header):
             yield outcome

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-from imaging_gears.errors import NotFoundError, ServiceError
+from imaging_gears.errors import ImagingError, NotFoundError, ServiceError
 from imaging_gears.image_identifier_lookup.agreement import naccid_since
 from imaging_gears.image_identifier_lookup.log_names import find_name, is_of_participant
 from imaging_gears.image_identifier_lookup.qc_log import (
@@ -19,6 +19,7 @@ from imaging_gears.image_identifier_lookup.qc_log import (
     base_of,
     lacks_nothing,
     merge,
+    with_change,
     with_entry,
 )
 from imaging_gears.image_identifier_lookup.report import (
@@ -51,6 +52,7 @@ class QcLog:
     pause: Callable[[float], None]
     _file_ids: dict[str, str] = field(default_factory=dict)
     _versions: dict[tuple[str, int], LogVersion] = field(default_factory=dict)
+    _changed: dict[str, list[LogVersion]] = field(default_factory=dict)
 
     def write(self, wanted: str, entry: Entry) -> Content:
         """Make the log of that name hold `entry`; return what it holds then.
@@ -80,9 +82,10 @@ class QcLog:
                     raise
                 self._look_for(name)
             else:
-                if uploaded == base + 1:
-                    return content
                 others = uploaded - base - 1
+                changed = newest is not None and self._was_changed(name, newest, uploaded)
+                if not others and not changed:
+                    return content
         raise ServiceError("Flywheel", "other jobs kept writing the QC log")
 
     def naccid_elsewhere(self, ours: str, naccid: str) -> str | None:
@@ -110,6 +113,23 @@ class QcLog:
                     return other
         return None
 
+    def _was_changed(self, name: str, read: LogVersion, uploaded: int) -> bool:
+        """Return whether somebody has set info or tags of the version that an upload was made from.
+
+        That makes no version, so nothing else tells of it. It is kept for the next merge.
+        """
+        file_id = self._file_ids[name]
+        try:
+            state = self._state(file_id, read.number)
+        except ImagingError:
+            return False  # what this job had to write is written
+        if state is None or (state.info, state.tags) == (read.info, read.tags):
+            return False
+        ours = self._versions[file_id, uploaded]
+        now = replace(read, info=state.info, tags=state.tags)
+        self._changed[file_id] = [ours, with_change(ours, read, now)]
+        return True
+
     def _upload(self, name: str, content: Content) -> int:
         reply = self.files.upload_project_file(
             self.project.id, name, _encode(content.text), content.info, content.tags
@@ -128,7 +148,11 @@ class QcLog:
     def _merged(self, name: str, newest: LogVersion | None, entry: Entry) -> Content:
         if newest is None:
             return with_entry(Content(), entry, base=0)
-        return with_entry(merge(self._since(self._file_ids[name], newest)), entry, newest.number)
+        file_id = self._file_ids[name]
+        versions = [*self._changed.get(file_id, ()), *self._since(file_id, newest)]
+        # Stable: what is read of a version now comes after what was to be changed of it.
+        versions.sort(key=lambda version: version.number)
+        return with_entry(merge(versions), entry, newest.number)
 
     def _since(self, file_id: str, newest: LogVersion) -> list[LogVersion]:
         """Return the versions that may hold something which `newest` lacks, and `newest`."""

@@ -14,7 +14,7 @@ import json
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from imaging_gears.gear.qc import Json, validation_block
@@ -117,6 +117,13 @@ def merge(versions: Sequence[LogVersion]) -> Content:
         tags += [each for each in version.tags if each not in tags]
     text = merge_texts([version.text for version in versions])
     return Content(text=text, info=info, tags=tuple(tags))
+
+
+def with_change(version: LogVersion, before: LogVersion, after: LogVersion) -> LogVersion:
+    """Return `version` with what was set between two reads of one that it was made from."""
+    info = _merge_info(before.info, version.info, after.info)
+    tags = dict.fromkeys((*version.tags, *(tag for tag in after.tags if tag not in before.tags)))
+    return replace(version, info=info, tags=tuple(tags))
 
 
 def with_entry(content: Content, entry: Entry, base: int) -> Content:

@@ -7,7 +7,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from imaging_gears.errors import ImagingError, ServiceError
+from imaging_gears.errors import (
+    ImagingError,
+    NotFoundError,
+    PermissionDeniedError,
+    ServiceError,
+)
 from imaging_gears.gear import qc
 from imaging_gears.gear.job import Job
 from imaging_gears.gear.joblog import log, step
@@ -155,8 +160,7 @@ class Recorder:
         Only a run with findings asks for it: it takes a read for each container that the run itself
         had no need of.
         """
-        down = isinstance(self.at.error, ServiceError) and self.at.error.service == "Flywheel"
-        if self._path is None and not down:
+        if self._path is None and not self._is_unreadable():
             try:
                 labels = [self._label(type_, id_) for type_, id_ in self._parents()]
                 self._path = "fw://" + "/".join([*labels, self.file.name])
@@ -164,6 +168,13 @@ class Recorder:
                 log.warning("the file's path could not be read: %s", error.message)
                 self._path = ""  # asked once: a key that was refused is not tried again
         return self._path or None
+
+    def _is_unreadable(self) -> bool:
+        """Return whether the containers could not be read, which ended the run: not asked again."""
+        error, read = self.at.error, self.at.subject is not None and self.at.project is not None
+        if isinstance(error, PermissionDeniedError | NotFoundError):
+            return not read
+        return isinstance(error, ServiceError) and error.service == "Flywheel"
 
     def _parents(self) -> list[tuple[str, str]]:
         order = ("group", "project", "subject", "session", "acquisition")

@@ -252,6 +252,26 @@ def test_a_refused_description_is_passed_over(tmp_path: Path) -> None:
     assert resolve(packed(tmp_path, members)).member == "b"
 
 
+@pytest.mark.parametrize("pixels", [True, False], ids=["image", "report"])
+@pytest.mark.parametrize("last", [True, False], ids=["alone", "a good one follows"])
+def test_a_member_with_a_wrong_checksum_does_not_count(
+    tmp_path: Path, *, pixels: bool, last: bool
+) -> None:
+    """However much of it follows the header: any of its values may be wrong."""
+    report = without_pixels(REPORT, {}) + element(0x00420011, "OB", bytes(300_000))
+    whole = dicom(tail=bytes(300_000)) if pixels else report
+    members = [("a", whole)] if last else [("a", whole), ("b", other(PATIENT_ID, "LO", "good"))]
+    data = packed_zip(members, method=0)
+    at = data.index(b"110001")
+    path = tmp_path / "upload.zip"
+    path.write_bytes(data[:at] + b"2" + data[at + 1 :])
+    if last:
+        with pytest.raises(errors.ArchiveError, match="checksum"):
+            resolve(path)
+    else:
+        assert resolve(path).metadata["patient_id"] == "good"
+
+
 def test_a_value_that_is_wrong_by_its_checksum_is_no_refused_one(tmp_path: Path) -> None:
     """The member is damaged: it is passed over like any other that can't be read."""
     path = tmp_path / "x"

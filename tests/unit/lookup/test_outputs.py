@@ -70,13 +70,61 @@ def test_a_new_log_is_one_upload(center: Center) -> None:
 
 
 def test_an_existing_log_is_read_and_uploaded_once(center: Center) -> None:
-    """Read with its info, its text, one upload: three requests beyond the project's read."""
+    """Read with its info, its text, one upload, and its info looked at again: four requests."""
     center.site.put(center.project, LOG, OTHERS.encode(), {"qc": FORM_CHECKER}, ("a-tag",))
     writer(center).write(LOG, entry("f1"))
-    assert center.site.on.calls == ["file", "read_project_file", "upload_project_file"]
+    assert center.site.on.calls == [
+        "file",
+        "read_project_file",
+        "upload_project_file",
+        "file_version",
+    ]
     assert center.log_text() == OTHERS + entry("f1").text()
     assert center.log_file().info["qc"]["form-checker"] == FORM_CHECKER["form-checker"]
     assert center.log_file().tags == ("a-tag",)
+
+
+def test_what_another_gear_sets_on_the_log_meanwhile_is_kept(center: Center) -> None:
+    """Its entry, its tag and its own key, set on the version that was read: that makes none."""
+    log = center.site.put(center.project, LOG, OTHERS.encode(), {"qc": FORM_CHECKER}, ("a-tag",))
+
+    def other_gear() -> None:
+        center.site.set_file_info(
+            log, {"qc": {**FORM_CHECKER, "other": FORM_CHECKER["form-checker"]}, "theirs": 1}
+        )
+        center.site.add_file_tag(log.file_id, "other-PASS")
+
+    center.site.on.add("upload_project_file", other_gear)
+    content = writer(center).write(LOG, entry("f1"))
+    newest = center.log_file()
+    assert newest.info == content.info
+    assert set(newest.info["qc"]) == {"form-checker", "other", GEAR}
+    assert newest.info["theirs"] == 1
+    assert set(newest.tags) == {"a-tag", "other-PASS"}
+    assert center.log_text() == OTHERS + entry("f1").text()
+    assert newest.version == 3
+
+
+def test_what_changes_again_and_again_is_kept(center: Center) -> None:
+    """Of one key the value that was set last, also where each upload is overtaken."""
+    log = center.site.put(center.project, LOG, OTHERS.encode(), {"theirs": 0})
+    for number in (1, 2):
+        center.site.on.add(
+            "upload_project_file",
+            lambda value=number: center.site.set_file_info(log, {"theirs": value}),
+            skip=number - 1,
+        )
+    writer(center).write(LOG, entry("f1"))
+    assert center.log_file().info["theirs"] == 2
+
+
+def test_a_log_whose_last_version_can_not_be_looked_at_again_is_written(center: Center) -> None:
+    """What this job had to say stands there."""
+    center.site.put(center.project, LOG, OTHERS.encode())
+    center.site.on.add("file_version", ServiceError("Flywheel", "HTTP 500"), times=None)
+    writer(center).write(LOG, entry("f1"))
+    assert center.log_text() == OTHERS + entry("f1").text()
+    assert center.log_file().version == 2
 
 
 def test_bytes_that_are_no_utf8_survive(center: Center) -> None:

@@ -284,6 +284,29 @@ def test_a_new_version_owes_nothing_of_the_old_one(center: Center) -> None:
     assert [body["file_version"] for body in center.bodies()] == [2]
 
 
+@pytest.mark.parametrize("fault", FAULTS, ids=["down", "refused"])
+@pytest.mark.parametrize("moment", ["naccid_for", "merge_subject_info"])
+def test_a_copy_that_can_not_write_the_log_goes_by_the_others_note(
+    center: Center, moment: str, fault: ImagingError
+) -> None:
+    """Without the log, in which all copies agree, it finds on the file what the other announced."""
+    file_id = center.upload(center.subject())
+
+    def other_copy() -> None:
+        assert center.run(file_id).state == "PASS"
+        fail(center, "upload_project_file", fault)
+
+    (center.registry if moment == "naccid_for" else center.site).on.add(moment, other_copy)
+    assert center.run(file_id).missing.keys() == {"QC log"}
+    (body,) = center.bodies()
+    (key,) = center.events.stored
+    note = center.file(file_id).info[GEAR]["event"]
+    assert (note["key"], note["timestamp"]) == (key, body["timestamp"])
+    mend(center)
+    assert center.run(file_id).missing == {}
+    assert len(center.events.stored) == 1
+
+
 # -- a newer version: nothing can be noted ---------------------------------------------------------
 
 

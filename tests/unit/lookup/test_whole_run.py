@@ -611,14 +611,25 @@ def test_a_path_that_can_not_be_read_is_null(center: Center) -> None:
     assert error["code"] == "header-unreadable"
 
 
-def test_before_the_subject_is_read_its_label_is_asked_for_the_path(center: Center) -> None:
-    """The path is complete although the run ended early."""
+def test_what_was_refused_is_not_asked_for_again_for_the_path(center: Center) -> None:
+    """The record names the file by its id alone then."""
     file_id = center.upload(center.subject())
     center.site.on.add("subject", errors.PermissionDeniedError("It is refused."))
     center.run(file_id)
     (error,) = center.file(file_id).info["qc"][GEAR]["validation"]["data"]
-    assert error["flywheel_path"].startswith(f"fw://alpha-center/ingest-dicom/{PTID}/")
+    assert (error["container_id"], error["flywheel_path"]) == (file_id, None)
     assert error["ptid"] is None
+    assert center.site.on.calls.count("subject") == 1
+    assert "label" not in center.site.on.calls
+
+
+def test_what_another_service_refused_leaves_the_path_known(center: Center) -> None:
+    """The containers could be read."""
+    file_id = center.upload(center.subject())
+    center.registry.on.add("naccid_for", errors.PermissionDeniedError("It is refused."))
+    center.run(file_id)
+    (error,) = center.file(file_id).info["qc"][GEAR]["validation"]["data"]
+    assert error["flywheel_path"].startswith(f"fw://alpha-center/ingest-dicom/{PTID}/")
 
 
 def test_the_records_config_carries_no_secret(center: Center) -> None:
