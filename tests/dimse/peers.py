@@ -21,9 +21,8 @@ from imaging_gears.adapters.dimse_opening import Limits
 from imaging_gears.ports import Peer, Sent
 from tests.dcmtk import dcmtk
 from tests.dimse.items import CT, MR, Item, converted
+from tests.waiting import LONG, until
 
-LONG = 60.0
-"""Seconds that nothing takes which goes on at all, on the busiest machine."""
 QUICK = Limits(connect=LONG, answer=LONG, progress=LONG, waits=(0.01, 0.02, 0.04))
 """Does not pause; a time-out that has to pass is a test's own."""
 _KEPT: list[socket.socket] = []
@@ -85,14 +84,6 @@ def storescp(folder: Path, *options: str) -> Iterator[StoreScp]:
         yield server
     finally:
         server.kill()
-
-
-def until(condition: Callable[[], object], what: str) -> None:
-    """Wait until `condition` is true; `what` says what it is, for the message of a failed test."""
-    end = time.monotonic() + LONG
-    while not condition():
-        assert time.monotonic() < end, f"still not so: {what}"
-        time.sleep(0.01)
 
 
 def wait_for(port: int, *, listening: bool = True) -> None:

@@ -16,7 +16,6 @@ from pydicom.dataset import Dataset
 from imaging_gears.errors import OutOfResourcesError, ServiceError
 from tests.dimse.items import EXPLICIT, MR, converted, item, stored_data_set
 from tests.dimse.peers import (
-    LONG,
     QUICK,
     Pauses,
     Scripted,
@@ -27,6 +26,7 @@ from tests.dimse.peers import (
     server_at,
     storescp,
 )
+from tests.waiting import LONG
 
 if TYPE_CHECKING:
     from pynetdicom.events import Event

@@ -15,7 +15,8 @@ from pydicom.dataset import Dataset
 from imaging_gears.adapters.dimse import DimseServer
 from imaging_gears.ports import Sent
 from tests.dimse.items import CT, MR, item
-from tests.dimse.peers import LONG, QUICK, Pauses, Scripted, scripted, send, server_at
+from tests.dimse.peers import QUICK, Pauses, Scripted, scripted, send, server_at
+from tests.waiting import LONG
 
 if TYPE_CHECKING:
     from pynetdicom.association import Association

@@ -38,8 +38,8 @@ from tests.dimse.peers import (
     send,
     server_at,
     storescp,
-    until,
 )
+from tests.waiting import until
 
 ALL = (IMPLICIT, EXPLICIT, BIG, DEFLATED, JPEG, JPEG_2000, RLE)
 

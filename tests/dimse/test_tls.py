@@ -18,7 +18,6 @@ from imaging_gears.errors import CertificateError, ServiceError, TlsFilesError, 
 from imaging_gears.ports import TlsFiles
 from tests.dimse.items import item, stored_data_set
 from tests.dimse.peers import (
-    LONG,
     QUICK,
     StoreScp,
     free_port,
@@ -29,6 +28,7 @@ from tests.dimse.peers import (
     storescp,
 )
 from tests.dimse.pki import Authority, Identity, self_signed
+from tests.waiting import LONG
 
 
 class Pki:
