@@ -11,7 +11,14 @@ from imaging_gears.adapters import aws, flywheel, identifiers, s3, ssm, tries
 from imaging_gears.image_identifier_lookup import outputs, run
 from imaging_gears.sandbox import Fault
 from tests.gear.fault_cells import CALLS, FAILURES, OUTAGE_SECONDS, Cell, Failure
-from tests.gear.fault_runs import NO_PAUSES, SERVICES, fail_request, https, is_whole, run_cell
+from tests.gear.fault_runs import (
+    SERVICES,
+    fail_request,
+    https,
+    is_whole,
+    run_cell,
+    run_until_watchdog,
+)
 from tests.gear.gear_helpers import Center
 from tests.waiting import LONG
 
@@ -78,8 +85,7 @@ def test_a_service_that_drips_is_named_when_the_job_is_ended(center: Center, ser
     if service == "s3":
         center.sandbox.faults.add(Fault("s3", route="PutObject", kind="drop-after"))
     center.sandbox.faults.add(Fault(service, kind="drip", seconds=0.2, times=None))
-    patches = {**NO_PAUSES, "imaging_gears.image_identifier_lookup.run.JOB_SECONDS": 4}
-    ended = center.run_in(center.folder_of(file_id, **config), patches=patches)
+    ended = run_until_watchdog(center, center.folder_of(file_id, **config))
     assert (ended.code, ended.err) == (1, "")
     assert ended.seconds < LONG
     (line,) = ended.lines("CRITICAL")

@@ -13,6 +13,7 @@ import pytest
 
 from imaging_gears.sandbox import Fault
 from tests.gear.fault_cells import OUTAGE_SECONDS
+from tests.gear.fault_runs import JOB_SECONDS, run_until_watchdog
 from tests.gear.gear_helpers import BUCKET, GEAR, NACCID, NAME, PTID, QUICK, Center, Ended
 from tests.waiting import LONG
 
@@ -382,14 +383,13 @@ def test_the_watchdog_ends_what_nothing_else_ends(center: Center) -> None:
     file_id = center.upload()
     center.sandbox.faults.add(Fault("ssm", kind="drip", seconds=0.3, times=None))
     folder = center.folder_of(file_id)
-    patches = {"imaging_gears.image_identifier_lookup.run.JOB_SECONDS": 4}
-    ended = center.run_in(folder, patches=patches)
+    ended = run_until_watchdog(center, folder)
     assert (ended.code, ended.err) == (1, "")
     assert ended.seconds < LONG
     (line,) = ended.lines("CRITICAL")
     assert line.startswith("service-unavailable: ")
     assert "AWS SSM" in line
-    assert " 4 s" in line
+    assert f" {JOB_SECONDS} s" in line
 
 
 def test_a_defect_of_the_program_is_recorded_without_values(center: Center) -> None:
