@@ -7,17 +7,27 @@ from typing import TYPE_CHECKING
 
 import hypothesis
 import pytest
+from hypothesis.internal.conjecture import providers
 
 from tests.load_once import load_once
 
 if TYPE_CHECKING:
     from imaging_gears.sandbox import Sandbox
 
-# Examples are the same in every run: a test that passed for one person passes for the next.
+# Examples are the same in every run: a test that passed for one person passes for the next, and on
+# a busy machine.
 hypothesis.settings.register_profile(
-    "house", deadline=None, derandomize=True, max_examples=150, database=None
+    "house",
+    deadline=None,
+    derandomize=True,
+    max_examples=150,
+    database=None,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],
 )
 hypothesis.settings.load_profile("house")
+# Else constants in those of our modules that are loaded are among the examples: which modules these
+# are, differs by the tests that a process has run before.
+providers.is_local_module_file = lambda _: False
 
 load_once()
 
