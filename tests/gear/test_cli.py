@@ -300,7 +300,7 @@ def test_a_reader_that_leaves_early_is_no_trouble() -> None:
         process.stdout.readline()
         process.stdout.close()
         assert process.stderr.read() == b""
-        assert process.wait(30) == 1
+        assert process.wait(LONG) == 1
 
 
 # --- Where the sandbox is not installed -----------------------------------------------------------
