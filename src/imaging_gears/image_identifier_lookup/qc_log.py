@@ -212,7 +212,8 @@ def merge_texts(texts: Sequence[str]) -> str:
     """Return the lines of all `texts`, in their order, each as often as the text that has it most.
 
     A line of this gear stands for one run of one file version: it stays once, with the error lines
-    of the fuller one where two texts differ in them.
+    of the fuller one where two texts differ in them. JSON that a text begins with belongs to no line
+    and comes first, lest it be taken for that of the line in front of it.
     """
     merged: list[str] = []
     for text in texts:
@@ -223,7 +224,8 @@ def merge_texts(texts: Sequence[str]) -> str:
                 continue
             seen[block] += 1
             if seen[block] > merged.count(block):
-                merged.append(block)
+                at = sum(each.startswith("{") for each in merged)
+                merged.insert(at if block.startswith("{") else len(merged), block)
     return "".join(merged)
 
 
@@ -246,7 +248,7 @@ def _blocks(text: str) -> list[str]:
     """Return the lines of `text`, each with the lines of JSON below it."""
     blocks: list[str] = []
     for line in text.removesuffix("\n").split("\n") if text else ():
-        if line.startswith("{") and blocks:
+        if line.startswith("{") and blocks and not blocks[-1].startswith("{"):
             blocks[-1] += f"{line}\n"
         else:
             blocks.append(f"{line}\n")
