@@ -38,6 +38,7 @@ def shared_sandbox() -> Iterator[Sandbox]:
     from imaging_gears.sandbox import Sandbox  # noqa: PLC0415 - only tests that use it load it
 
     with Sandbox.start(run_jobs=False) as started:
+        started.aws.wait()  # else the first request of some test waits for it
         yield started
 
 

@@ -136,7 +136,7 @@ def scripted(
     """A server that gives `answer`: a status, or a data set with one."""
     ae = AE(ae_title="SCP")
     ae.maximum_associations = most
-    ae.network_timeout = LONG
+    ae.network_timeout = None  # its clock may be set
     for sop_class in contexts:
         ae.add_supported_context(sop_class, ALL_TRANSFER_SYNTAXES)
     server = Scripted(0, ae)

@@ -313,7 +313,8 @@ def _let_watchdog_begin_with(path: Path) -> None:
         return time.monotonic() - stood
 
     # The module's own name of it; whoever sleeps looks again soon.
-    start.time = SimpleNamespace(monotonic=monotonic, sleep=lambda _: time.sleep(0.02))
+    clock = SimpleNamespace(monotonic=monotonic, sleep=lambda _: time.sleep(0.02))
+    vars(start)["time"] = clock
 
 
 # --- What others on the machine see ---------------------------------------------------------------

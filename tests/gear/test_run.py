@@ -634,6 +634,7 @@ def plan_of(lines: list[str]) -> list[dict[str, Any]]:
 def small_site() -> Iterator[Sandbox]:
     """A site of a test's own, small enough to be compared as a whole."""
     with Sandbox.start(run_jobs=False) as started:
+        started.aws.wait()
         yield started
 
 

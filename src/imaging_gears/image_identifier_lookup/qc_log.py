@@ -212,8 +212,8 @@ def merge_texts(texts: Sequence[str]) -> str:
     """Return the lines of all `texts`, in their order, each as often as the text that has it most.
 
     A line of this gear stands for one run of one file version: it stays once, with the error lines
-    of the fuller one where two texts differ in them. JSON that a text begins with belongs to no line
-    and comes first, lest it be taken for that of the line in front of it.
+    of the fuller one where two texts differ in them. JSON that a text begins with belongs to no
+    line, and comes first: behind a line it would be taken for that line's.
     """
     merged: list[str] = []
     for text in texts:
