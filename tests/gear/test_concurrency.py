@@ -18,6 +18,7 @@ import pytest
 from benchmarks.soak import soak
 from imaging_gears.sandbox import Fault
 from tests.gear.gear_helpers import GEAR, NACCID, NAME, PTID, Center
+from tests.waiting import until
 
 # Lines that other tests go through as well, many times over.
 pytestmark = pytest.mark.no_cover
@@ -120,8 +121,9 @@ def test_writers_of_other_keys_lose_nothing(center: Center) -> None:
             site.change_tags(file_id, add=[f"other{number}"], remove=[])
 
     with meanwhile(write) as written:
+        until(lambda: written, "the first keys are set")
         run_at_once(center, *file_ids)
-    assert len(written) > 10
+        until(lambda: len(written) > 10, "more keys are set")
     keys = {f"other{number}" for number in written}
     assert keys < center.info(subject).keys()
     assert center.info(subject)["naccid"] == NACCID
