@@ -94,6 +94,7 @@ class Bench:
             Sandbox.start(seed=Seed.model_validate(SEED), run_jobs=False) as sandbox,
             Person(sandbox.key("person")) as person,
         ):
+            sandbox.aws.wait()  # no run waits for it
             yield cls(sandbox, folder, person)
 
     def upload(self, source: Path) -> Upload:

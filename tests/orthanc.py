@@ -20,6 +20,7 @@ from typing import Any
 import pytest
 
 from tests.dimse.peers import free_port, wait_for
+from tests.waiting import LONG
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 IN_A_NETWORK = ("unshare", "-n", "sh", "-c", 'ip link set lo up && exec "$0" "$@"')
@@ -35,7 +36,7 @@ class Orthanc:
     def get(self, path: str, body: bytes | None = None) -> bytes:
         """Return what its REST interface answers."""
         with urllib.request.urlopen(
-            f"http://127.0.0.1:{self.http}{path}", body, timeout=5
+            f"http://127.0.0.1:{self.http}{path}", body, timeout=LONG
         ) as reply:
             return bytes(reply.read())
 
@@ -96,7 +97,11 @@ def found_with_orthanc(program: str, folder: Path) -> dict[str, Any]:
         pytest.skip("no network namespaces here, and Orthanc listens on all addresses")
     command = (sys.executable, "-m", program, str(folder))
     run = subprocess.run(
-        [*IN_A_NETWORK, *command], cwd=REPOSITORY, capture_output=True, check=False, timeout=120
+        [*IN_A_NETWORK, *command],
+        cwd=REPOSITORY,
+        capture_output=True,
+        check=False,
+        timeout=5 * LONG,
     )
     assert run.returncode == 0, run.stderr.decode()
     result: dict[str, Any] = json.loads(run.stdout)

@@ -21,16 +21,24 @@ from imaging_gears.adapters.dimse_opening import Limits
 from imaging_gears.ports import Peer, Sent
 from tests.dcmtk import dcmtk
 from tests.dimse.items import CT, MR, Item, converted
+from tests.waiting import LONG, until
 
-START_SECONDS = 5.0
-QUICK = Limits(connect=2, answer=2, progress=2, waits=(0.01, 0.02, 0.04))
+QUICK = Limits(connect=LONG, answer=LONG, progress=LONG, waits=(0.01, 0.02, 0.04))
+"""Does not pause; a time-out that has to pass is a test's own."""
+_KEPT: list[socket.socket] = []
 
 
 def free_port() -> int:
-    """A port that nobody listens on at this moment."""
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
+    """A port that nobody listens on, and that nobody else on this machine is given meanwhile.
+
+    It stays bound here, which a server may join in with SO_REUSEADDR, and refuses connections until
+    one does.
+    """
+    sock = socket.socket()
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    sock.bind(("127.0.0.1", 0))
+    _KEPT.append(sock)
+    return int(sock.getsockname()[1])
 
 
 @dataclass
@@ -55,10 +63,9 @@ class StoreScp:
         wait_for(self.port)
 
     def kill(self) -> None:
-        """Kill it with its children, as a crash would."""
+        """Kill it with its children, as a crash would, and wait until none of them listens."""
         if self.process is not None:
-            os.killpg(self.process.pid, signal.SIGKILL)
-            self.process.wait()
+            kill_group(self.process, self.port)
             self.process = None
 
     @property
@@ -79,17 +86,29 @@ def storescp(folder: Path, *options: str) -> Iterator[StoreScp]:
         server.kill()
 
 
-def wait_for(port: int, seconds: float = START_SECONDS) -> None:
-    """Wait until somebody listens at `port`."""
-    end = time.monotonic() + seconds
-    while True:
-        try:
-            socket.create_connection(("127.0.0.1", port), timeout=seconds).close()
-        except OSError:
-            assert time.monotonic() < end, "the server did not start"
-            time.sleep(0.01)
-        else:
-            return
+def wait_for(port: int, *, listening: bool = True) -> None:
+    """Wait until somebody listens at `port`; or until nobody does."""
+    what = "the server listens" if listening else "nobody listens"
+    until(lambda: is_listening(port) is listening, what)
+
+
+def is_listening(port: int) -> bool:
+    """Whether somebody takes connections at `port`."""
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=LONG).close()
+    except OSError:
+        return False
+    return True
+
+
+def kill_group(process: subprocess.Popen[bytes], port: int) -> None:
+    """Kill a server that leads a session of its own; behind that, nobody has its port.
+
+    A server that forks leaves its socket to each child: while one lives, no other can listen.
+    """
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    wait_for(port, listening=False)
 
 
 @dataclass
@@ -117,7 +136,7 @@ def scripted(
     """A server that gives `answer`: a status, or a data set with one."""
     ae = AE(ae_title="SCP")
     ae.maximum_associations = most
-    ae.network_timeout = 5
+    ae.network_timeout = None  # its clock may be set
     for sop_class in contexts:
         ae.add_supported_context(sop_class, ALL_TRANSFER_SYNTAXES)
     server = Scripted(0, ae)
@@ -132,8 +151,8 @@ def scripted(
         server.associations += 1
 
     handlers = [(evt.EVT_C_STORE, store), (evt.EVT_ACCEPTED, accepted)]
-    running = ae.start_server(("127.0.0.1", 0), block=False, evt_handlers=handlers)
-    server.port = running.server_address[1]
+    server.port = free_port()  # nobody else's, either, when the server has ended
+    running = ae.start_server(("127.0.0.1", server.port), block=False, evt_handlers=handlers)
     try:
         yield server
     finally:
@@ -154,7 +173,7 @@ def listening(
                 connection, _ = sock.accept()
             except TimeoutError:
                 continue
-            connection.settimeout(5)
+            connection.settimeout(LONG)
             threads.append(threading.Thread(target=guarded, args=(connection,)))
             threads[-1].start()
 
@@ -182,13 +201,16 @@ def listening(
 
 @dataclass
 class Pauses:
-    """Waits that are noted and not waited."""
+    """Waits that are noted and not waited, unless they are to be `waited`, too."""
 
+    waited: bool = False
     seconds: list[float] = field(default_factory=list)
 
     def __call__(self, seconds: float) -> None:
         """Note a wait."""
         self.seconds.append(seconds)
+        if self.waited:
+            time.sleep(seconds)
 
 
 def peer(port: int, host: str = "127.0.0.1") -> Peer:
@@ -209,11 +231,13 @@ def send(server: DimseServer, items: list[Item]) -> dict[int, Sent]:
 
 
 @contextmanager
-def no_thread_left(seconds: float = 2.0) -> Iterator[None]:
-    """Whatever threads the block starts have ended soon after it."""
+def no_thread_left(named: str = "") -> Iterator[None]:
+    """Whatever threads the block starts whose names begin like that have ended soon after it."""
     before = set(threading.enumerate())
     yield
-    end = time.monotonic() + seconds
-    while left := [each for each in threading.enumerate() if each not in before]:
-        assert time.monotonic() < end, left
-        time.sleep(0.01)
+
+    def ended() -> bool:
+        new = set(threading.enumerate()) - before
+        return not any(each.name.startswith(named) for each in new)
+
+    until(ended, "all threads have ended")

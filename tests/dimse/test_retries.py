@@ -16,6 +16,7 @@ from imaging_gears.adapters.dimse import DimseServer
 from imaging_gears.ports import Sent
 from tests.dimse.items import CT, MR, item
 from tests.dimse.peers import QUICK, Pauses, Scripted, scripted, send, server_at
+from tests.waiting import LONG
 
 if TYPE_CHECKING:
     from pynetdicom.association import Association
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 FULL = 0xA700
 COMMENT = "no room for DOE^JOHN"
-# Long enough to be seen when they are waited once per image.
+# Long enough that an association waits while another one goes on.
 LIMITS = replace(QUICK, waits=(0.05, 0.1, 0.2))
 
 
@@ -75,11 +76,11 @@ def failed(results: dict[int, Sent]) -> set[int]:
 @pytest.mark.parametrize("bad", [0, 10, 19])
 def test_one_image_out_of_resources_among_twenty(bad: int, associations: int) -> None:
     """It alone fails after its own tries, first, last or between; the next file is sent."""
+    pauses = Pauses(waited=True)
     with scripted(out_of_resources_for({bad})) as scp:
-        server = server_at(scp.port, associations=associations, limits=LIMITS)
-        begin = time.monotonic()
+        server = server_at(scp.port, associations=associations, limits=LIMITS, pause=pauses)
         results = send_numbers(server, range(20))
-        seconds = time.monotonic() - begin
+        waited = len(pauses.seconds)
         assert server.given_up is None
         assert failed(send_numbers(server, range(30, 33))) == set()
     assert failed(results) == {bad}
@@ -88,7 +89,7 @@ def test_one_image_out_of_resources_among_twenty(bad: int, associations: int) ->
     # Tries that follow a success over the same association do not count: it is behind the others
     # at most twice.
     assert 0 <= tries(scp)[bad] - (len(LIMITS.waits) + 1) <= 2
-    assert seconds < 2 * sum(LIMITS.waits) + 2
+    assert waited <= 2 * associations * len(LIMITS.waits)
 
 
 @pytest.mark.parametrize("associations", [1, 2])
@@ -175,7 +176,7 @@ def test_nothing_is_given_up_while_another_image_is_on_its_way() -> None:
         return 0 if number_of(event) == 0 or tries(scp)[0] else full()
 
     def hold() -> None:
-        assert seen.wait(5)
+        assert seen.wait(LONG)
         time.sleep(0.1)
 
     with scripted(answer) as scp:
@@ -242,15 +243,16 @@ def test_a_server_with_room_for_a_few_at_a_time_gets_all(count: int) -> None:
 @pytest.mark.parametrize("associations", [1, 2])
 def test_a_full_server_is_given_up_within_the_waits(associations: int) -> None:
     """Fifty images take as long as one, and the files behind them no time at all."""
+    pauses = Pauses(waited=True)
     with scripted(lambda *_: full()) as scp:
-        server = server_at(scp.port, associations=associations, limits=LIMITS)
-        begin = time.monotonic()
+        server = server_at(scp.port, associations=associations, limits=LIMITS, pause=pauses)
         results = send_numbers(server, range(50))
-        seconds = time.monotonic() - begin
-        attempts = len(scp.received)
+        attempts, waited = len(scp.received), [*pauses.seconds]
         assert failed(send_numbers(server, range(60, 80))) == set(range(60, 80))
     assert failed(results) == set(range(50))
-    assert sum(LIMITS.waits) <= seconds < sum(LIMITS.waits) + 2
+    assert len(LIMITS.waits) <= len(waited) <= associations * len(LIMITS.waits)
+    assert set(waited) == set(LIMITS.waits)
+    assert pauses.seconds == waited
     assert attempts == len(scp.received) <= associations * (len(LIMITS.waits) + 1)
     assert server.given_up is not None
     assert COMMENT not in server.given_up.sentence()

@@ -39,6 +39,7 @@ from tests.dimse.peers import (
     server_at,
     storescp,
 )
+from tests.waiting import until
 
 ALL = (IMPLICIT, EXPLICIT, BIG, DEFLATED, JPEG, JPEG_2000, RLE)
 
@@ -90,7 +91,13 @@ def test_a_server_of_one_association_at_a_time_is_not_waited_for(tmp_path: Path)
 
 def test_a_server_that_rejects_further_associations_gets_fewer() -> None:
     """Local limit exceeded: the others go on, and the next call asks for fewer at once."""
-    with scripted(lambda *_: time.sleep(0.01) or 0, most=1) as scp:
+
+    def answer(*_: object) -> int:
+        # The first association stands until the others were rejected.
+        until(lambda: server._associations == 1, "one association is asked for")
+        return 0
+
+    with scripted(answer, most=1) as scp:
         server = server_at(scp.port, associations=4)
         assert outcomes(send(server, [item(at) for at in range(20)])) == {"sent"}
         assert server._associations == 1

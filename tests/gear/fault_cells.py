@@ -116,9 +116,11 @@ class Failure:
     fault: Mapping[str, Any] = field(default_factory=dict)
 
 
-LATE_SECONDS = 0.6
+OUTAGE_SECONDS = 90
+"""How long a job may go on when one of its services is silent."""
+LATE_SECONDS = 1.5
 """What 20 s are to a run whose patience of 10 to 20 s is cut to `PATIENCE`."""
-PATIENCE = 0.25
+PATIENCE = 0.75
 PAGE = {"headers": {"Content-Type": "text/html"}, "body": "<html>Please log in</html>"}
 FAILURES = (
     Failure("does not connect", "gone"),

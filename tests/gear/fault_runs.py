@@ -36,6 +36,7 @@ from tests.gear.gear_helpers import (
     zipped,
 )
 from tests.gear.gear_helpers import LOG as LOG_NAME
+from tests.waiting import until
 
 OTHER_LINE = "2024-01-15 09:00:00 QC Status: OTHER-GEAR - PASS\n"
 STALE = f"{GEAR}-IN REVIEW"
@@ -49,6 +50,8 @@ NO_PAUSES: Mapping[str, object] = {
     _UNSEEN: 60.0,
 }
 """Every pause between tries is left out, the SDKs' own included, and no write counts as slow."""
+JOB_SECONDS = 1.5
+"""The watchdog's patience in `run_until_watchdog`."""
 READ_SECONDS = {
     "flywheel": f"{_ADAPTERS}.flywheel.READ_SECONDS",
     "ssm": f"{_ADAPTERS}.ssm.READ_SECONDS",
@@ -126,6 +129,22 @@ def https(center: Center) -> dict[str, Any]:
     """Return the config of a run that asks the identifier API over HTTPS."""
     prefix = center.parameters(url="{identifiers_url}", key="{identifiers_key}")
     return {"apikey_path_prefix": prefix}
+
+
+def run_until_watchdog(center: Center, folder: Path) -> Ended:
+    """Run the gear in a folder, and let the watchdog's time begin when a reply begins to drip."""
+    begun = folder.with_name(f"{folder.name} drips")
+    started = center.start(
+        folder,
+        patches={**NO_PAUSES, "imaging_gears.image_identifier_lookup.run.JOB_SECONDS": JOB_SECONDS},
+        watched_from=begun,
+    )
+    requests = center.sandbox.requests
+    until(lambda: any(each.fault == "drip" for each in requests.all()), "a reply drips")
+    begun.touch()
+    ended = started.wait()
+    begun.unlink()
+    return ended
 
 
 @contextmanager

@@ -13,6 +13,7 @@ import pytest
 from benchmarks import inputs, run
 from benchmarks.figures import Figure, table
 from benchmarks.process import Bench, GearFailedError
+from tests.waiting import LONG
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 # Ways to read a file, and whether each is counted.
@@ -39,7 +40,7 @@ def test_reads_are_counted_or_reported(tmp_path: Path, road: str) -> None:
         [sys.executable, counting, tmp_path / "upload", report, "reader"],
         env={"PYTHONPATH": str(tmp_path)},
         check=True,
-        timeout=30,
+        timeout=LONG,
     )
     found = json.loads(report.read_text(encoding="utf-8"))
     assert (found["bytes_read"], found["uncounted"]) == ROADS[road]

@@ -8,7 +8,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 import urllib.request
 import zipfile
 from pathlib import Path
@@ -19,6 +18,7 @@ from pydicom import dcmread
 from pydicom.data import get_testdata_file
 
 from imaging_gears import errors
+from tests.waiting import LONG
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 OUTCOMES: dict[str, dict[str, Any]] = json.loads(
@@ -59,7 +59,7 @@ KEYS = {
 def run(*arguments: object, program: tuple[str, ...] = CLI) -> subprocess.CompletedProcess[str]:
     """Return what the command line answers."""
     return subprocess.run(
-        [*program, *map(str, arguments)], capture_output=True, text=True, check=False, timeout=60
+        [*program, *map(str, arguments)], capture_output=True, text=True, check=False, timeout=LONG
     )
 
 
@@ -300,7 +300,7 @@ def test_a_reader_that_leaves_early_is_no_trouble() -> None:
         process.stdout.readline()
         process.stdout.close()
         assert process.stderr.read() == b""
-        assert process.wait(30) == 1
+        assert process.wait(LONG) == 1
 
 
 # --- Where the sandbox is not installed -----------------------------------------------------------
@@ -360,14 +360,13 @@ def test_sandbox_serves_until_it_is_interrupted() -> None:
         line = process.stdout.readline()
         match = re.match(r"# Sandbox at (http://127\.0\.0\.1:\d+) \(nothing is kept\)", line)
         assert match, line
-        with urllib.request.urlopen(f"{match[1]}/_sandbox/health", timeout=10) as reply:  # noqa: S310 - loopback
+        with urllib.request.urlopen(f"{match[1]}/_sandbox/health", timeout=LONG) as reply:  # noqa: S310 - loopback
             assert json.load(reply)["status"] == "ok"
         while "no_proxy" not in process.stdout.readline():
             pass
-        time.sleep(0.5)  # the handler comes a moment after the last line
         process.send_signal(signal.SIGINT)
         process.stdout.read()
-        assert process.wait(30) == 0
+        assert process.wait(LONG) == 0
 
 
 def test_a_sandbox_that_cannot_start_says_why(tmp_path: Path) -> None:

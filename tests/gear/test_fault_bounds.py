@@ -10,15 +10,20 @@ import pytest
 from imaging_gears.adapters import aws, flywheel, identifiers, s3, ssm, tries
 from imaging_gears.image_identifier_lookup import outputs, run
 from imaging_gears.sandbox import Fault
-from tests.gear.fault_cells import CALLS, FAILURES, Cell, Failure
-from tests.gear.fault_runs import NO_PAUSES, SERVICES, fail_request, https, is_whole, run_cell
+from tests.gear.fault_cells import CALLS, FAILURES, OUTAGE_SECONDS, Cell, Failure
+from tests.gear.fault_runs import (
+    SERVICES,
+    fail_request,
+    https,
+    is_whole,
+    run_cell,
+    run_until_watchdog,
+)
 from tests.gear.gear_helpers import Center
+from tests.waiting import LONG
 
 # Lines that other tests go through as well, many times over.
 pytestmark = pytest.mark.no_cover
-
-OUTAGE_SECONDS = 90
-"""How long a job may go on when one of its services is silent."""
 
 # --- Calls that nobody listed ---------------------------------------------------------------------
 
@@ -79,10 +84,9 @@ def test_a_service_that_drips_is_named_when_the_job_is_ended(center: Center, ser
     if service == "s3":
         center.sandbox.faults.add(Fault("s3", route="PutObject", kind="drop-after"))
     center.sandbox.faults.add(Fault(service, kind="drip", seconds=0.2, times=None))
-    patches = {**NO_PAUSES, "imaging_gears.image_identifier_lookup.run.JOB_SECONDS": 1.5}
-    ended = center.run_in(center.folder_of(file_id, **config), patches=patches)
+    ended = run_until_watchdog(center, center.folder_of(file_id, **config))
     assert (ended.code, ended.err) == (1, "")
-    assert ended.seconds < 10
+    assert ended.seconds < LONG
     (line,) = ended.lines("CRITICAL")
     assert line.startswith(f"service-unavailable: {SERVICES[service]} did not come to an end")
 

@@ -12,7 +12,10 @@ from typing import Any
 import pytest
 
 from imaging_gears.sandbox import Fault
+from tests.gear.fault_cells import OUTAGE_SECONDS
+from tests.gear.fault_runs import JOB_SECONDS, run_until_watchdog
 from tests.gear.gear_helpers import BUCKET, GEAR, NACCID, NAME, PTID, QUICK, Center, Ended
+from tests.waiting import LONG
 
 PASSED = f"{GEAR}-PASS"
 READ_SECONDS = {
@@ -126,11 +129,11 @@ def most_of_a_call(center: Center) -> int:
 def failing(center: Center, fault: Mapping[str, Any], **config: Any) -> tuple[str, Ended]:  # noqa: ANN401
     """Run the gear on a new file while a fault goes on; return the file's id.
 
-    A service that stays silent is given up after half a second.
+    A service that stays silent is given up after a second.
     """
     file_id = center.upload()
     center.sandbox.faults.add(Fault(times=None, **fault))
-    silent = {READ_SECONDS[fault["service"]]: 0.5} if fault.get("kind") == "silent" else {}
+    silent = {READ_SECONDS[fault["service"]]: 1.0} if fault.get("kind") == "silent" else {}
     folder = center.folder_of(file_id, **config)
     return file_id, center.run_in(folder, patches={**QUICK, **silent})
 
@@ -314,7 +317,7 @@ def test_an_outage_fails_the_job_and_leaves_a_record(
     assert most_of_a_call(center) <= 3
     assert center.verdict(file_id) == ("FAIL", ["service-unavailable"], [f"{GEAR}-FAIL"])
     assert center.events() == {}
-    assert ended.seconds < 30
+    assert ended.seconds < OUTAGE_SECONDS
 
 
 @pytest.mark.parametrize("name", ["SSM down", "Lambda down", "subject write: 500"])
@@ -380,14 +383,13 @@ def test_the_watchdog_ends_what_nothing_else_ends(center: Center) -> None:
     file_id = center.upload()
     center.sandbox.faults.add(Fault("ssm", kind="drip", seconds=0.3, times=None))
     folder = center.folder_of(file_id)
-    patches = {"imaging_gears.image_identifier_lookup.run.JOB_SECONDS": 1.5}
-    ended = center.run_in(folder, patches=patches)
+    ended = run_until_watchdog(center, folder)
     assert (ended.code, ended.err) == (1, "")
-    assert ended.seconds < 10
+    assert ended.seconds < LONG
     (line,) = ended.lines("CRITICAL")
     assert line.startswith("service-unavailable: ")
     assert "AWS SSM" in line
-    assert "1.5 s" in line
+    assert f" {JOB_SECONDS} s" in line
 
 
 def test_a_defect_of_the_program_is_recorded_without_values(center: Center) -> None:
@@ -503,20 +505,19 @@ def test_the_pause_that_a_service_asks_for_is_kept(center: Center) -> None:
     first, second = [
         each.started for each in center.sandbox.requests.all() if each.route == "/files/{file_id}"
     ][:2]
-    assert 1.0 <= second - first < 5.0
+    assert second - first >= 1.0
 
 
 def test_tries_are_spaced_where_nothing_is_changed(center: Center) -> None:
-    """The program's own pauses: up to 0.5 s before the second try, up to 2 s before the third."""
+    """The program's own pauses: 0.25 s or more before the second try, a second before the third."""
     file_id = center.upload()
     center.sandbox.faults.add(Fault(**CALLS["file"], times=2, status=503))
     assert center.run(file_id).code == 0
     times = [
         each.started for each in center.sandbox.requests.all() if each.route == "/files/{file_id}"
     ]
-    # The upper bounds leave time to a busy machine.
-    assert 0.25 <= times[1] - times[0] < 3
-    assert 1.0 <= times[2] - times[1] < 5
+    assert times[1] - times[0] >= 0.25
+    assert times[2] - times[1] >= 1.0
 
 
 def test_other_objects_of_the_bucket_are_left_alone(center: Center) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime as dt
 import json
 import re
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -33,6 +32,7 @@ from tests.gear.gear_helpers import (
     state_and_codes,
     zipped,
 )
+from tests.waiting import until
 
 LINE = "{stamp} QC Status: IMAGE-IDENTIFIER-LOOKUP - {state}  {name} {file_id}#{version}\n"
 PASS, FAIL, IN_REVIEW = (f"{GEAR}-{state}" for state in ("PASS", "FAIL", "IN REVIEW"))
@@ -512,7 +512,7 @@ def test_a_log_fails_while_one_file_of_the_visit_does(center: Center) -> None:
 
 
 def test_an_event_moves_out_of_the_way_of_another_series(center: Center) -> None:
-    """The seconds around are taken by another series of the visit: the next free one is used."""
+    """The seconds from now on are taken by another series: the next free one is used."""
     now = dt.datetime.now(dt.UTC).replace(microsecond=0)
     taken = [now + dt.timedelta(seconds=each) for each in range(8)]
     key = f"prod/log-submit-{{:%Y%m%d-%H%M%S}}-{center.adcid}-ingest-dicom-{PTID}-2024-01-15.json"
@@ -521,7 +521,7 @@ def test_an_event_moves_out_of_the_way_of_another_series(center: Center) -> None
     for moment in taken:
         s3.put_object(Bucket=BUCKET, Key=key.format(moment), Body=theirs)
     file_id = center.upload()
-    assert center.run(file_id).code == 0
+    assert center.run_in(center.folder_of(file_id), moment=now).code == 0
     events = center.events()
     assert len(events) == len(taken) + 1
     ((name, event),) = [
@@ -634,6 +634,7 @@ def plan_of(lines: list[str]) -> list[dict[str, Any]]:
 def small_site() -> Iterator[Sandbox]:
     """A site of a test's own, small enough to be compared as a whole."""
     with Sandbox.start(run_jobs=False) as started:
+        started.aws.wait()
         yield started
 
 
@@ -706,9 +707,7 @@ def test_an_upload_starts_the_gear_by_its_rule(tmp_path: Path) -> None:
         path = f"alpha-center/ingest-dicom/{PTID}"
         acquisition = sandbox.site.lookup(f"{path}/v/a")["_id"]
         file = sandbox.site.upload(acquisition, NAME, zipped(image()))
-        deadline = time.monotonic() + 60
-        while not sandbox.site.jobs() and time.monotonic() < deadline:
-            time.sleep(0.05)
+        until(sandbox.site.jobs, "the rule has made a job")
         (job,) = sandbox.wait_for_jobs()
         info = sandbox.site.file(file["file_id"])["info"]
         naccid = sandbox.site.lookup(path)["info"]["naccid"]

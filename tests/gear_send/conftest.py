@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.gear_send.send_helpers import MARKS, STORESCP, Archive, Session, free_port
+from tests.dimse.peers import free_port
+from tests.gear_send.send_helpers import MARKS, STORESCP, Archive, Session
 
 if TYPE_CHECKING:
     from imaging_gears.sandbox import Sandbox

@@ -12,7 +12,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -24,6 +23,8 @@ from typing import TYPE_CHECKING, Any
 
 from pydicom import dcmread
 from pydicom.data import get_testdata_file
+
+from tests.dimse.peers import kill_group, wait_for
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
@@ -39,7 +40,8 @@ MANIFEST: Json = json.loads(
     (REPOSITORY / "gears" / GEAR / "manifest.json").read_text(encoding="utf-8")
 )
 MARKS = ("Quixote", "Zelda", "QZ7-4418", "visit-of")
-SECONDS = 60.0
+SECONDS = 120.0
+"""In which a run ends on the busiest machine."""
 STORESCP = shutil.which("storescp")
 
 
@@ -87,36 +89,20 @@ class Archive:
                 stdout=log,
                 stderr=log,
                 env={**os.environ, "TCP_NODELAY": "1"},
+                start_new_session=True,
             )
-        until = time.monotonic() + 10
-        while time.monotonic() < until:
-            try:
-                socket.create_connection(("127.0.0.1", self.port), 0.2).close()
-            except OSError:
-                time.sleep(0.02)
-            else:
-                return
-        message = "storescp does not listen"
-        raise AssertionError(message)
+        wait_for(self.port)
 
     def stop(self) -> None:
-        """Stop it."""
+        """Stop it, and what it has forked."""
         if self.process is not None:
-            self.process.terminate()
-            self.process.wait()
+            kill_group(self.process, self.port)
             self.process = None
 
     def images(self) -> dict[str, Dataset]:
         """Return what arrived: SOP instance UID -> data set."""
         found = [dcmread(path) for path in self.folder.iterdir()]
         return {str(each.SOPInstanceUID): each for each in found}
-
-
-def free_port() -> int:
-    """Return a port on which nobody listens."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,15 +203,20 @@ class Session:
             )
 
     def timed(self, folder: Path) -> tuple[Ended, float]:
-        """Run the gear in a folder; return also the seconds from its last line to its end."""
+        """Run the gear in a folder; return also the seconds from its last line to its end.
+
+        Those in which it, or who looks at it, stood in line for a CPU do not count.
+        """
         lines, last = [], 0.0
         with self.start(folder, subprocess.PIPE) as process:
             assert process.stdout is not None
             for line in process.stdout:
-                last = time.monotonic()
+                last = time.monotonic() - queued(process.pid) - queued(os.getpid())
                 lines.append(line)
+            # It stays a zombie, of which the system still tells this, until it is waited for.
+            os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+            ended = time.monotonic() - queued(process.pid) - queued(os.getpid())
             code = process.wait(SECONDS)
-            ended = time.monotonic()
         self.runs.append(Ended(code, b"".join(lines).decode(), 0.0))
         return self.runs[-1], ended - last
 
@@ -250,6 +241,18 @@ class Session:
         site = self.sandbox.site
         files = site.container(self.session)["files"]
         return {each["name"]: site.read(each["file_id"]).decode() for each in files}
+
+
+def queued(pid: int) -> float:
+    """Return for how many seconds the main thread of a process stood in line for a CPU.
+
+    Linux tells it (Documentation/scheduler/sched-stats.rst); elsewhere it is 0.
+    """
+    try:
+        _, waited, _ = Path(f"/proc/{pid}/schedstat").read_text(encoding="ascii").split()
+    except OSError:
+        return 0.0
+    return int(waited) / 1e9
 
 
 def kill(process: subprocess.Popen[bytes]) -> None:

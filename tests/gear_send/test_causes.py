@@ -9,11 +9,11 @@ import pytest
 from pynetdicom import AE, evt
 from pynetdicom.sop_class import MRImageStorage
 
+from tests.dimse.peers import free_port
 from tests.gear_send.send_helpers import (
     Ended,
     Session,
     certificate,
-    free_port,
     mounted,
     on_file,
     slices,
@@ -63,7 +63,7 @@ def test_an_ae_title_that_the_server_does_not_know(
     with pacs(**server) as port:  # type: ignore[arg-type]
         ended = session.run(on_file(session, file_id, port=port))
     assert codes(session, file_id, ended) == [cause, "images-not-sent"]
-    assert ended.seconds < 20
+    assert "Waiting" not in ended.out
 
 
 @pytest.mark.parametrize(

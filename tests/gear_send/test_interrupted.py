@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +12,7 @@ import pytest
 from imaging_gears.gear.start import CANCELLED
 from imaging_gears.sandbox import Fault
 from tests.gear_send.send_helpers import Session, rows, slices, tables, zipped
+from tests.waiting import LONG, until
 
 if TYPE_CHECKING:
     from imaging_gears.sandbox import Sandbox
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.slow
 
 # On a busy machine; what would keep a run (a held request, a slow download) lasts longer.
-END_SECONDS = 8.0
+END_SECONDS = LONG
 FILES, IMAGES = 3, 5
 LISTING = Fault("flywheel", route="*/acquisitions", kind="hold")
 DOWNLOAD = Fault("flywheel", "GET", "*/files/*.zip", kind="drip", seconds=0.2, times=None)
@@ -86,10 +86,7 @@ def test_a_run_that_ends_early_leaves_nothing_half_done(
     sandbox.faults.add(fault)
     folder = session.folder({"type": "session", "id": session.session})
     process = session.start(folder)
-    until = time.monotonic() + 30
-    while not reached(sandbox, session, folder):
-        assert time.monotonic() < until
-        time.sleep(0.01)
+    until(lambda: reached(sandbox, session, folder), "it is where it is to be ended")
     process.send_signal(how)
     ended = session.wait(process, folder)
     assert ended.seconds < END_SECONDS

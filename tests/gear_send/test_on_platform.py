@@ -44,7 +44,7 @@ def test_a_key_that_only_reads_is_enough(platform: Sandbox, archive: Archive, cu
     config = {"destination": "127.0.0.1", "port": archive.port, "called_ae": "PACS"}
     with Person(platform.key("coordinator")) as person:
         job_id = person.run_gear(GEAR, "file", file_id, config)
-        platform.wait_for_jobs(60)
+        platform.wait_for_jobs()
         job = person.job(job_id)
     assert job["state"] == ("failed" if cut else "complete"), job["log"]
     assert len(archive.images()) == (1 if cut else 2)

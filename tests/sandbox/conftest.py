@@ -11,6 +11,7 @@ import pytest
 from botocore.config import Config
 
 from imaging_gears.sandbox import Sandbox
+from tests.waiting import LONG
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -66,7 +67,7 @@ def aws(sandbox: Sandbox) -> Iterator[Callable[..., Any]]:
             aws_secret_access_key=of.environ["AWS_SECRET_ACCESS_KEY"],
             config=Config(
                 retries={"total_max_attempts": 1},
-                read_timeout=5,
+                read_timeout=LONG,
                 s3={"addressing_style": "path"},
             ),
         )

@@ -48,7 +48,7 @@ def test_fw_gear_context_and_metadata(sandbox: Sandbox, tmp_path: Path) -> None:
     rule |= {"all": [{"type": "file.name", "value": "*.dcm"}]}
     site.add_rule(site.lookup("alpha-center/ingest-dicom")["_id"], rule)
     site.upload(acquisition, "a.dcm", "pixels")
-    (job,) = sandbox.wait_for_jobs(60)
+    (job,) = sandbox.wait_for_jobs()
     assert job["state"] == "complete", site.queue.log(job["_id"])
     found = {
         file["name"]: site.file(file["file_id"]) for file in site.container(acquisition)["files"]

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from flywheel.rest import ApiException
 
 from imaging_gears.sandbox import EngineOptions, Sandbox
+from tests.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -58,7 +58,7 @@ def run_one(sandbox: Sandbox, command: str, **rule: object) -> dict[str, Any]:
     """Upload a DICOM that starts the command, and return the job when it has ended."""
     acquisition = gear_with_rule(sandbox, command, **rule)
     sandbox.site.upload(acquisition, "a.dcm", "pixels", info={"old": 1})
-    return dict(sandbox.wait_for_jobs(20)[0])
+    return dict(sandbox.wait_for_jobs()[0])
 
 
 @pytest.fixture
@@ -191,7 +191,7 @@ def test_failed_job_uploads_outputs_without_metadata(sandbox: Sandbox, fw: flywh
 def test_a_lost_job_is_queued_again_thrice(sandbox: Sandbox) -> None:
     """A process that is killed makes a new job, up to the third attempt, with the same snapshot."""
     run_one(sandbox, "kill -9 $$")
-    jobs = sandbox.wait_for_jobs(20)
+    jobs = sandbox.wait_for_jobs()
     assert [(job["attempt"], job["state"]) for job in jobs] == [
         (1, "failed"),
         (2, "failed"),
@@ -204,45 +204,39 @@ def test_a_lost_job_is_queued_again_thrice(sandbox: Sandbox) -> None:
 def test_a_job_taken_for_dead_goes_on(sandbox: Sandbox) -> None:
     """A lost job's process is left alone, and the same work runs a second time beside it."""
     acquisition = gear_with_rule(
-        sandbox, "echo start; if mkdir ../first 2>/dev/null; then sleep 1.5; fi; echo end"
+        sandbox,
+        "mkdir ../first 2>/dev/null && first=yes; echo start;"
+        "while [ $first ] && [ ! -e ../go ]; do sleep 0.02; done; echo end",
     )
     sandbox.site.upload(acquisition, "a.dcm", "x")
     first = wait_running(sandbox)
     second = sandbox.site.lose(first)
     assert second is not None
-    jobs = {job["_id"]: job for job in sandbox.wait_for_jobs(20)}
+    jobs = {job["_id"]: job for job in sandbox.wait_for_jobs()}
+    (sandbox.engine_directory(first).parent / "go").touch()
     assert (jobs[first]["state"], jobs[second]["state"]) == ("failed", "complete")
     assert sandbox.site.queue.log(second) == "start\nend\n"
-    deadline = time.monotonic() + 10
-    while sandbox.site.queue.log(first) != "start\nend\n":
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    until(lambda: sandbox.site.queue.log(first) == "start\nend\n", "the first job has ended")
 
 
 def wait_running(sandbox: Sandbox) -> str:
     """Return the id of the first job when its command has begun."""
-    deadline = time.monotonic() + 10
-    while time.monotonic() < deadline:
-        jobs = sandbox.site.jobs()
-        log = sandbox.engine_directory(jobs[0]["_id"]) / ".log" if jobs else None
-        if log is not None and log.exists() and log.read_text():
-            return str(jobs[0]["_id"])
-        time.sleep(0.02)
-    pytest.fail("the job did not start")
+    until(sandbox.site.jobs, "there is a job")
+    job = str(sandbox.site.jobs()[0]["_id"])
+    log = sandbox.engine_directory(job) / ".log"
+    until(lambda: log.exists() and log.read_text().endswith("\n"), "it has begun")
+    return job
 
 
 def test_cancel_kills_the_process(sandbox: Sandbox, fw: flywheel.Client) -> None:
     """A job that is cancelled ends at once."""
-    acquisition = gear_with_rule(sandbox, "echo $$; exec sleep 60")
+    acquisition = gear_with_rule(sandbox, "echo $$; exec sleep 600")
     sandbox.site.upload(acquisition, "a.dcm", "x")
     job = wait_running(sandbox)
     fw.change_job_state(job, "cancelled")
-    assert sandbox.wait_for_jobs(5)[0]["state"] == "cancelled"
+    assert sandbox.wait_for_jobs()[0]["state"] == "cancelled"
     pid = int((sandbox.engine_directory(job) / ".log").read_text())
-    deadline = time.monotonic() + 5
-    while alive(pid):
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+    until(lambda: not alive(pid), "the process has ended")
 
 
 def alive(pid: int) -> bool:
@@ -257,7 +251,7 @@ def alive(pid: int) -> bool:
 def test_stop_kills_running_jobs() -> None:
     """No process of a job outlives the sandbox."""
     with Sandbox.start() as sandbox:
-        acquisition = gear_with_rule(sandbox, "echo $$; exec sleep 60")
+        acquisition = gear_with_rule(sandbox, "echo $$; exec sleep 600")
         sandbox.site.upload(acquisition, "a.dcm", "x")
         pid = int((sandbox.engine_directory(wait_running(sandbox)) / ".log").read_text())
         assert alive(pid)
@@ -271,10 +265,10 @@ def test_gear_run_and_retry(sandbox: Sandbox, fw: flywheel.Client) -> None:
     sandbox.site.upload(acquisition.id, "a.dcm", "x")
     file = acquisition.reload().files[0]
     job = fw.lookup("gears/probe").run(inputs={"scan": file}, config={"code": 1})
-    sandbox.wait_for_jobs(20)
+    sandbox.wait_for_jobs()
     assert fw.get_job(job).state == "failed"
     fw.retry_job(job)
-    jobs = sandbox.wait_for_jobs(20)
+    jobs = sandbox.wait_for_jobs()
     assert (jobs[1]["previous_job_id"], jobs[1]["origin"]["type"]) == (job, "user")
     with pytest.raises(ApiException) as caught:
         fw.retry_job(job)
@@ -301,7 +295,7 @@ def test_analysis_gear_fills_an_analysis(sandbox: Sandbox, fw: flywheel.Client) 
     made = fw.lookup("gears/probe").run(
         inputs={"scan": file}, destination=acquisition, analysis_label="qa"
     )
-    sandbox.wait_for_jobs(20)
+    sandbox.wait_for_jobs()
     analysis = fw.get_analysis(made)
     assert (analysis.label, [file.name for file in analysis.files]) == ("qa", ["r.txt"])
     assert analysis.job.state == "complete"
@@ -319,7 +313,7 @@ def test_batch(sandbox: Sandbox, fw: flywheel.Client) -> None:
     )
     jobs = proposal.run()
     assert len(jobs) == 1
-    assert sandbox.wait_for_jobs(20)[0]["state"] == "complete"
+    assert sandbox.wait_for_jobs()[0]["state"] == "complete"
 
 
 def test_batch_cancel(connect: Callable[[str], flywheel.Client]) -> None:
@@ -350,7 +344,7 @@ def test_rules_of_the_sdk(sandbox: Sandbox, fw: flywheel.Client) -> None:
     sandbox.site.upload(acquisition, "b.dcm", "x")
     fw.remove_project_rule(project.id, rule.id)
     assert fw.get_project_rules(project.id) == []
-    assert [job["inputs"]["scan"]["name"] for job in sandbox.wait_for_jobs(20)] == ["a.dcm"]
+    assert [job["inputs"]["scan"]["name"] for job in sandbox.wait_for_jobs()] == ["a.dcm"]
 
 
 def test_a_rule_fires_when_its_condition_turns_true(sandbox: Sandbox) -> None:
@@ -361,7 +355,7 @@ def test_a_rule_fires_when_its_condition_turns_true(sandbox: Sandbox) -> None:
     assert sandbox.site.jobs() == []
     for tags in (["other"], ["go"], ["more"]):
         sandbox.site.change_tags(old["file_id"], add=tags, remove=[])
-    assert len(sandbox.wait_for_jobs(20)) == 1
+    assert len(sandbox.wait_for_jobs()) == 1
 
 
 def test_a_new_version_fires_again(sandbox: Sandbox) -> None:
@@ -369,7 +363,7 @@ def test_a_new_version_fires_again(sandbox: Sandbox) -> None:
     acquisition = gear_with_rule(sandbox, "true")
     for _ in range(2):
         sandbox.site.upload(acquisition, "a.dcm", "x")
-    jobs = sandbox.wait_for_jobs(20)
+    jobs = sandbox.wait_for_jobs()
     assert [job["inputs"]["scan"]["version"] for job in jobs] == [1, 2]
 
 

@@ -13,6 +13,7 @@ from flywheel.rest import ApiException
 
 from imaging_gears.sandbox import EngineOptions, Sandbox
 from imaging_gears.sandbox.site.errors import ApiError
+from tests.waiting import LONG, until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,7 +40,7 @@ def ask(
 ) -> tuple[int, Any]:
     """Send one request as the administrator; an iterable body goes in chunks."""
     secret = sandbox.api_key.rpartition(":")[2]
-    client = http.client.HTTPConnection("127.0.0.1", sandbox.port, timeout=10)
+    client = http.client.HTTPConnection("127.0.0.1", sandbox.port, timeout=LONG)
     try:
         given = {"Authorization": f"Bearer {secret}", **(headers or {})}
         client.request(method, f"/api{path}", body, given)  # type: ignore[arg-type]
@@ -272,7 +273,7 @@ def test_gears_jobs_and_batches_can_be_looked_at(
     }
     proposal = fw.create_batch_job_from_jobs({"jobs": [job]})
     (made,) = fw.start_batch(proposal.id)
-    sandbox.wait_for_jobs(20)
+    sandbox.wait_for_jobs()
     assert fw.get_job_detail(made.id).state == "complete"
     assert fw.get_batch(proposal.id).jobs == [made.id]
     assert len(fw.get_all_batches()) == 1
@@ -289,7 +290,7 @@ def test_fixed_inputs_and_newest_gear(sandbox: Sandbox, file: dict[str, Any]) ->
     sandbox.site.add_rule(project, {**rule, "fixed_inputs": [pinned]})
     sandbox.site.add_gear({**MANIFEST, "version": "2"})
     sandbox.site.upload(file["parent_ref"]["id"], "b.dcm", "x")
-    (job,) = sandbox.wait_for_jobs(20)
+    (job,) = sandbox.wait_for_jobs()
     assert job["gear_info"]["version"] == "2"
     assert {name: ref["name"] for name, ref in job["inputs"].items()} == {
         "scan": "b.dcm",
@@ -312,7 +313,7 @@ def queue(sandbox: Sandbox, file: dict[str, Any], **changes: object) -> None:
 def test_bad_metadata_fails_the_job(sandbox: Sandbox, file: dict[str, Any]) -> None:
     """A .metadata.json that is not JSON fails a job that exited with 0."""
     queue(sandbox, file, command="echo NaN > output/.metadata.json")
-    (job,) = sandbox.wait_for_jobs(20)
+    (job,) = sandbox.wait_for_jobs()
     assert job["state"] == "failed"
     assert ".metadata.json" in job["failure_reason"]
 
@@ -320,7 +321,7 @@ def test_bad_metadata_fails_the_job(sandbox: Sandbox, file: dict[str, Any]) -> N
 def test_a_job_whose_input_is_gone_fails(file: dict[str, Any], sandbox: Sandbox) -> None:
     """A file that was deleted before the job began fails it, and the worker goes on."""
     blocker = sandbox.site.upload(file["parent_ref"]["id"], "b.txt", "x")
-    queue(sandbox, blocker, command="sleep 0.5")
+    queue(sandbox, blocker, command="while [ ! -e ../go ]; do sleep 0.02; done")
     parent = sandbox.site.hierarchy.get(file["parent_ref"]["id"])
     gear, inputs = (
         sandbox.site.gears.get("probe"),
@@ -329,7 +330,11 @@ def test_a_job_whose_input_is_gone_fails(file: dict[str, Any], sandbox: Sandbox)
     who = sandbox.site.access.principal_of_user("gearbot")
     sandbox.site.queue.enqueue(gear, inputs, parent, who, config={"need": "x"})
     sandbox.site.files.remove(file["file_id"])
-    first, second = sandbox.wait_for_jobs(20)
+    job = sandbox.site.jobs()[0]["_id"]
+    folder = sandbox.engine_directory(job).parent
+    until(folder.exists, "jobs have their folder")
+    (folder / "go").touch()
+    first, second = sandbox.wait_for_jobs()
     assert (first["state"], second["state"]) == ("complete", "failed")
 
 
@@ -339,7 +344,7 @@ def test_failed_jobs_are_retried_by_switch() -> None:
     with Sandbox.start(engine=options) as sandbox:
         acquisition = sandbox.site.lookup(PATH)["_id"]
         queue(sandbox, sandbox.site.upload(acquisition, "a", "x"), command="exit 1")
-        jobs = sandbox.wait_for_jobs(20)
+        jobs = sandbox.wait_for_jobs()
         assert [job["attempt"] for job in jobs] == [1, 2, 3]
         assert not sandbox.engine_directory(jobs[0]["_id"]).exists()
 
@@ -349,9 +354,9 @@ def test_a_running_job_is_lost_by_a_restart(tmp_path: Any) -> None:  # noqa: ANN
     with Sandbox.start(state_dir=tmp_path) as first:
         acquisition = first.site.lookup(PATH)["_id"]
         file = first.site.upload(acquisition, "a", "x")
-        queue(first, file, command="if mkdir ../once; then sleep 60; fi")
+        queue(first, file, command="if mkdir ../once; then sleep 600; fi")
         while not (tmp_path / "jobs" / "once").exists():
             first.site.queue.wait_change(0.02)
     with Sandbox.start(state_dir=tmp_path) as second:
-        states = [(job["attempt"], job["state"]) for job in second.wait_for_jobs(20)]
+        states = [(job["attempt"], job["state"]) for job in second.wait_for_jobs()]
     assert states == [(1, "failed"), (2, "complete")]

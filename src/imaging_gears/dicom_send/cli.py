@@ -29,7 +29,7 @@ Json = dict[str, Any]
 
 MANIFEST = Path(__file__).resolve().parents[3] / "gears" / GEAR / "manifest.json"
 JOB_SECONDS = 120.0
-START_SECONDS = 5.0
+START_SECONDS = 60.0
 AE_TITLE = "PACS"
 USER = "coordinator"
 PROJECT, SESSION = "demo-center/ingest", "demo-center/ingest/110001/visit-1"
@@ -93,19 +93,21 @@ def _demo(folder: Path) -> int:
 @contextmanager
 def _storescp(program: str, archive: Path) -> Iterator[int]:
     """Start a DICOM server that keeps what it gets in `archive`; give its port."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = int(probe.getsockname()[1])
-    options = ["--fork", "-aet", AE_TITLE, "-od", str(archive), "+xa", str(port)]
-    process = subprocess.Popen(  # noqa: S603 - the program that was looked for
-        [program, *options], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
-    try:
-        _wait_for(port)
-        yield port
-    finally:
-        process.terminate()
-        process.wait()
+    with socket.socket() as kept:
+        # While it is bound here, nobody else is given the port; storescp may listen at it.
+        kept.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        kept.bind(("127.0.0.1", 0))
+        port = int(kept.getsockname()[1])
+        options = ["--fork", "-aet", AE_TITLE, "-od", str(archive), "+xa", str(port)]
+        process = subprocess.Popen(  # noqa: S603 - the program that was looked for
+            [program, *options], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        try:
+            _wait_for(port)
+            yield port
+        finally:
+            process.terminate()
+            process.wait()
 
 
 def _wait_for(port: int) -> None:

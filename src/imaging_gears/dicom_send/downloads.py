@@ -51,15 +51,19 @@ class Download:
         before = 0
         while self._thread.is_alive():
             self._thread.join(LOOK_SECONDS)
-            if (size := self._size()) != before:
+            size = self._size()
+            if size is not None and size != before:
                 before = size
                 progress()
 
-    def _size(self) -> int:
-        """Return how many bytes are there, under whatever name they are kept meanwhile."""
+    def _size(self) -> int | None:
+        """Return how many bytes are there, under whatever name they are kept meanwhile.
+
+        None while that name changes.
+        """
         with suppress(OSError):
             return sum(each.stat().st_size for each in self.path.parent.glob(f"{self.path.name}*"))
-        return 0
+        return None
 
     def result(self) -> Path:
         """Return the path when the file is there.

@@ -12,6 +12,7 @@ import io
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Literal
 
 from imaging_gears.ports import Place, Sent, StoredFile
@@ -159,12 +160,20 @@ def _row(report: FileReport) -> tuple[str | int, ...]:
 
 
 def _csv(columns: Sequence[str], rows: Iterable[Sequence[str | int]]) -> bytes:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(columns)
-    writer.writerows([cell(value) for value in row] for row in rows)
+    text = "".join(map(_line, chain([columns], rows)))
     # A name that is no text (a member's, in an old code page) must not cost the report.
-    return text.getvalue().encode("utf-8", "backslashreplace")
+    return text.encode("utf-8", "backslashreplace")
+
+
+def _line(row: Sequence[str | int]) -> str:
+    """Return a row as a line of CSV (RFC 4180), with a newline at its end.
+
+    A writer quotes a cell for a character of its line terminator, and before Python 3.13 for no
+    other break: so a lone carriage return in a name is quoted only if that has one.
+    """
+    line = io.StringIO(newline="")
+    csv.writer(line, lineterminator="\r\n").writerow([cell(value) for value in row])
+    return line.getvalue().removesuffix("\r\n") + "\n"
 
 
 def cell(value: str | int) -> str | int:

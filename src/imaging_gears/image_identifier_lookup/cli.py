@@ -232,7 +232,7 @@ def _demo(options: argparse.Namespace, _words: Sequence[str]) -> int:
             results.append(result)
             if not options.json:
                 _say(scene_text(result, paint) + "\n")
-    except (OSError, ValueError) as error:
+    except (OSError, RuntimeError, ValueError) as error:
         raise CannotRunError(f"The demo can't go on: {error}") from error
     if options.json:
         _say(json.dumps([dataclasses.asdict(result) for result in results], indent=2))
@@ -252,6 +252,9 @@ def _results(manifest: Path) -> Iterator[Result]:
     with waiting("a Flywheel site is starting on this machine"):
         sandbox = _started(manifest)
     with sandbox, Person(sandbox.key(UPLOADER)) as person:
+        # The gear would ask a second time, were its first request to wait for that.
+        with waiting("its AWS services are loading"):
+            sandbox.aws.wait()
         yield from Demo(sandbox, person, waiting).walk()
 
 

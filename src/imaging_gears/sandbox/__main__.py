@@ -56,8 +56,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     except OSError as error:
         return _complain(f"The sandbox can't start: {error.strerror or error}.")
     with sandbox:
+        # Before anything is said: who reads the last line may end it at once.
+        asked = _asked_to_stop()
         _announce(sandbox, arguments)
-        _wait()
+        while not asked.wait(0.5):
+            pass
     return 0
 
 
@@ -82,13 +85,12 @@ def _announce(sandbox: Sandbox, arguments: argparse.Namespace) -> None:
     print("\n".join(lines), flush=True)  # noqa: T201 - this is the command's output
 
 
-def _wait() -> None:
-    """Block until SIGINT or SIGTERM."""
+def _asked_to_stop() -> threading.Event:
+    """Return what SIGINT and SIGTERM set from now on."""
     asked = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: asked.set())
-    while not asked.wait(0.5):
-        pass
+    return asked
 
 
 def _complain(sentence: str) -> int:

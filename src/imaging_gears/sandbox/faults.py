@@ -190,7 +190,7 @@ class Faults:
         with self._lock:
             return list(self._held)
 
-    def wait_held(self, count: int = 1, timeout: float = 30.0) -> bool:
+    def wait_held(self, count: int = 1, timeout: float = 120.0) -> bool:
         """Wait until `count` requests are held; False when `timeout` seconds pass before."""
         with self._lock:
             return self._lock.wait_for(lambda: len(self._held) >= count, timeout)

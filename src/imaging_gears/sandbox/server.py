@@ -229,7 +229,7 @@ class Sandbox:
         """Return the directory in which a job runs or ran; ``.log`` in it is what it prints."""
         return self._store.directory / "jobs" / job_id
 
-    def wait_for_jobs(self, timeout: float = 60.0) -> list[Json]:
+    def wait_for_jobs(self, timeout: float = 120.0) -> list[Json]:
         """Wait until no job is pending or running, and return all jobs.
 
         Raises:

@@ -20,6 +20,7 @@ from imaging_gears.adapters.dimse_sending import Sending
 from imaging_gears.errors import OutOfResourcesError
 from imaging_gears.ports import Sendable, Sent, SyntaxPair
 from tests.dimse.items import EXPLICIT, MR, converted, item
+from tests.waiting import until
 
 LIMITS = Limits(waits=(0.0005, 0.001, 0.002))
 FULL = 0xA700
@@ -163,5 +164,5 @@ def test_each_instance_has_one_true_result(begin: int) -> None:
                 assert taken == set(numbers) - set(server.poison), said
             if calm and len(server.poison) <= 3:
                 assert breaker.given_up is None, said
+            until(lambda: not threads(), f"no thread is left: {said}")
             assert server.live == 0, said
-            assert not threads(), said

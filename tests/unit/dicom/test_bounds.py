@@ -39,6 +39,7 @@ from tests.unit.dicom.builders import (
     packed_zip,
     pixels,
 )
+from tests.waiting import LONG
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -59,7 +60,7 @@ def cost(path: Path) -> dict[str, Any]:
     command = [sys.executable, str(PROGRAM), str(path)]
     # Coverage would be measured too, and takes several times the time of what is measured here.
     clean = {name: value for name, value in os.environ.items() if "COVERAGE" not in name}
-    result = subprocess.run(command, capture_output=True, check=True, timeout=120, env=clean)
+    result = subprocess.run(command, capture_output=True, check=True, timeout=5 * LONG, env=clean)
     answer: dict[str, Any] = json.loads(result.stdout)
     return answer
 

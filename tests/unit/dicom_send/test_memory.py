@@ -15,6 +15,7 @@ import pytest
 
 from imaging_gears.dicom_send.instance import Mark, as_uncompressed, examine
 from tests.unit.dicom.builders import BIG, EXPLICIT, body, deflate, element, meta
+from tests.waiting import LONG
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -106,7 +107,7 @@ def test_memory_does_not_grow_with_the_upload(case: str, tmp_path: Path) -> None
     clean = {name: value for name, value in os.environ.items() if "COVERAGE" not in name}
     command = [sys.executable, str(PROGRAM), str(path)]
     result = subprocess.run(
-        command, capture_output=True, check=True, timeout=300, cwd=tmp_path, env=clean
+        command, capture_output=True, check=True, timeout=5 * LONG, cwd=tmp_path, env=clean
     )
     found = json.loads(result.stdout)
     assert (found["instances"], found["refused"], found["as_stated"]) == (count, 0, True)

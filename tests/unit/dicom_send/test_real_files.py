@@ -16,6 +16,7 @@ from pydicom.filereader import _read_file_meta_info, read_preamble
 from imaging_gears.dicom_send.instance import Instance, Mark, Refused, as_uncompressed, examine
 from tests.dcmtk import dcmtk
 from tests.unit.dicom.builders import BIG, DEFLATED, EXPLICIT, IMPLICIT, Form, element, meta
+from tests.waiting import LONG
 
 # pydicom has opinions about some of its own files.
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -89,7 +90,7 @@ def as_file(syntax: str, data: bytes) -> bytes:
 def dumped(path: Path) -> str:
     """Return what dcmdump shows of group 0021."""
     command = [dcmtk("dcmdump"), "-q", "+P", "0021,0010", "+P", "0021,1000", path]
-    result = subprocess.run(command, capture_output=True, check=True, timeout=30)
+    result = subprocess.run(command, capture_output=True, check=True, timeout=LONG)
     return result.stdout.decode("latin-1")
 
 
@@ -185,7 +186,7 @@ def test_another_syntax_has_the_values_that_dcmconv_writes(
     before, theirs = tmp_path / "sent.dcm", tmp_path / "theirs.dcm"
     before.write_bytes(as_file(instance.transfer_syntax_uid, sent))
     command = [dcmtk("dcmconv"), "-q", OPTIONS[target], before, theirs]
-    assert subprocess.run(command, check=False, timeout=30).returncode == 0
+    assert subprocess.run(command, check=False, timeout=LONG).returncode == 0
     mine = tmp_path / "mine.dcm"
     mine.write_bytes(as_file(target, ours))
     values, expected = flat(pydicom.dcmread(mine)), flat(pydicom.dcmread(theirs))

@@ -11,6 +11,7 @@ from imaging_gears.dicom_send.downloads import downloads
 from imaging_gears.errors import ImagingError, NotFoundError, ServiceError, UnexpectedError
 from imaging_gears.ports import StoredFile
 from tests.unit.dicom_send_gear.world import FakeSite, stored
+from tests.waiting import until
 
 
 def nothing() -> None:
@@ -25,7 +26,8 @@ def test_files_come_in_order_and_two_are_on_disk_at_most(tmp_path: Path) -> None
         site, [stored(n) for n in range(1, 6)], tmp_path, seconds=7, progress=nothing
     ):
         contents.append(each.result().read_bytes())
-        time.sleep(0.01)  # as sending takes its time: the next one comes meanwhile
+        # As sending takes its time: the next one comes meanwhile.
+        until(lambda: len(site.order) >= min(len(contents) + 1, 5), "the next one has come")
     assert contents == [bytes([number]) for number in range(1, 6)]
     assert site.most == 2
     assert site.asked == [7.0] * 5
@@ -39,9 +41,7 @@ def test_the_next_file_is_fetched_while_one_is_in_use(tmp_path: Path) -> None:
         site, [stored(1), stored(2), stored(3)], tmp_path, seconds=0, progress=nothing
     )
     next(coming).result()
-    until = time.monotonic() + 5
-    while len(site.order) < 2 and time.monotonic() < until:
-        time.sleep(0.001)
+    until(lambda: len(site.order) >= 2, "the second one has come")
     assert site.order == ["f1", "f2"]
     coming.close()  # type: ignore[attr-defined]
 
@@ -92,15 +92,42 @@ def test_a_file_that_grows_is_progress(tmp_path: Path, monkeypatch: pytest.Monke
     class Slow(FakeSite):
         def download(self, file: StoredFile, path: Path, *, seconds: float) -> None:
             part = path.with_name(f"{path.name}.part")
-            for _ in range(5):
+            for number in range(1, 6):
                 with part.open("ab") as file_:
                     file_.write(b"x")
-                time.sleep(0.06)
+                until(lambda: len(grown) >= number, "it was seen to grow")  # noqa: B023 - at once
             time.sleep(0.3)
             part.rename(path)
 
     (only,) = downloads(
         Slow({}), [stored(1)], tmp_path, seconds=0, progress=lambda: grown.append(1)
     )
-    assert 3 <= len(grown) <= 5
+    assert len(grown) == 5
+    assert only.result() == only.path
+
+
+def test_a_file_that_changes_its_name_makes_no_progress(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was listed under a name is not there when it is looked at: as a link to nothing."""
+    monkeypatch.setattr("imaging_gears.dicom_send.downloads.LOOK_SECONDS", 0.02)
+    grown: list[int] = []
+
+    class Renaming(FakeSite):
+        def download(self, file: StoredFile, path: Path, *, seconds: float) -> None:
+            part = path.with_name(f"{path.name}.part")
+            part.write_bytes(b"x")
+            until(lambda: grown, "it was seen to grow")
+            nowhere = path.with_name("link")
+            nowhere.symlink_to(path.with_name("nowhere"))
+            nowhere.replace(part)
+            time.sleep(0.2)
+            path.with_name("new").write_bytes(b"x")
+            path.with_name("new").replace(part)
+            part.rename(path)
+
+    (only,) = downloads(
+        Renaming({}), [stored(1)], tmp_path, seconds=0, progress=lambda: grown.append(1)
+    )
+    assert len(grown) == 1
     assert only.result() == only.path

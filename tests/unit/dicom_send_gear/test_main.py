@@ -6,6 +6,7 @@ import logging
 from collections.abc import Collection, Generator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -428,7 +429,8 @@ def test_the_line_of_a_file_has_images_and_megabytes_a_second(
 ) -> None:
     """Three images of 2 MB in two seconds: what was sent, over the time that the file took."""
     times = iter([0.0, 0.0, 2.0])
-    monkeypatch.setattr(main.time, "perf_counter", lambda: next(times))
+    clock = SimpleNamespace(perf_counter=lambda: next(times))
+    monkeypatch.setattr(main, "time", clock)  # not that of other threads
     with caplog.at_level(logging.INFO):
         run(FakeContents(images("1.1", "1.2", "1.3", content=bytes(2_000_000))))
     assert "3 of 3 images sent, 0 left out; 2.0 s, 2 images/s, 3.0 MB/s" in caplog.text

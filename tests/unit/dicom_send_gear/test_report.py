@@ -122,6 +122,8 @@ def test_no_part_of_a_cell_begins_as_a_formula(text: str) -> None:
 
 
 @given(st.text(), st.text())
+@example("a\rb", "\r")
+@example("a\r\nb", '"\n')
 def test_every_name_comes_back_from_the_csv(name: str, member: str) -> None:
     """Whatever is in it: commas, quotes, line breaks, characters that are no text."""
     report = FileReport(name=name, in_series=1)

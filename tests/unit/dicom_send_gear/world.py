@@ -216,8 +216,8 @@ class FakeSite:
             raise content
         with self.lock:
             path.write_bytes(content)
-            self.order.append(file.file_id)
             self.most = max(self.most, len(list(path.parent.iterdir())))
+            self.order.append(file.file_id)
 
 
 def run(

@@ -326,6 +326,8 @@ def test_merging_texts_loses_no_run_and_no_line(texts: list[str]) -> None:
         failed(data=({"code": "a"}, {"code": "b"})).text(),
     ]
 )
+@example(["\n", "{\n"])
+@example(["{a\n{b\n", "line\n{a\n", "{b\n{c\nline\n"])
 def test_merging_texts_again_changes_nothing(texts: list[str]) -> None:
     """The result merged alone, or with what went into it, is the result."""
     merged = merge_texts(texts)
