@@ -210,8 +210,15 @@ class DicomFiles(Protocol):
 class Attachments(Protocol):
     """Who needs it: the report of dicom-send."""
 
-    def attach(self, container: ContainerRef, name: str, content: bytes) -> None:
-        """Upload a file to a container."""
+    def attach(self, container: ContainerRef, name: str, content: bytes) -> FileState:
+        """Upload a file to a container; return it with its version."""
+
+    def first_content(self, file: FileState) -> bytes:
+        """Return what the first version of a file holds.
+
+        Raises:
+            NotFoundError: it is not there any more.
+        """
 
 
 class Site(Hierarchy, SubjectStore, ProjectFiles, FileRecords, Protocol):

@@ -165,6 +165,18 @@ def test_a_file_is_attached(there: There, type_: str) -> None:
     assert there.raw.read(file["file_id"]) == b"a,b\n"
 
 
+def test_the_first_version_of_an_attached_file_is_known(there: There) -> None:
+    """Its number comes with the answer; the content is whole, or asked for again."""
+    from imaging_gears.sandbox import Fault  # noqa: PLC0415 - as the fixture does
+
+    session = ContainerRef("session", there.session)
+    files = [there.site.attach(session, "r_07:02:05.csv", each) for each in (b"one", b"two")]
+    assert [each.version for each in files] == [1, 2]
+    route = "/{kind}/{id}/files/{name}"
+    there.sandbox.faults.add(Fault(kind="body", body="o", route=route, method="GET"))
+    assert there.site.first_content(files[1]) == b"one"
+
+
 def test_a_key_that_may_only_read_attaches_nothing(there: There) -> None:
     """It is told as that."""
     secret = there.raw.access.add_user(f"reader{next(_NUMBERS)}", "read-only")

@@ -9,10 +9,10 @@ from typing import Any
 
 import flywheel
 
-from imaging_gears.adapters.flywheel import SERVICE, FlywheelSite, expect
+from imaging_gears.adapters.flywheel import SERVICE, FlywheelSite, expect, file_state
 from imaging_gears.adapters.tries import Tries
 from imaging_gears.errors import ConfigError, ServiceError
-from imaging_gears.ports import ContainerRef, Place, StoredFile
+from imaging_gears.ports import ContainerRef, FileState, Place, StoredFile
 
 DICOM = "dicom"
 PAGE = 250
@@ -126,8 +126,12 @@ class FlywheelFiles(FlywheelSite):
                     raise
             time.sleep(ROUND_SECONDS)
 
-    def attach(self, container: ContainerRef, name: str, content: bytes) -> None:
-        """Upload a file to a container; repeated where it failed: that makes a version at worst."""
+    def attach(self, container: ContainerRef, name: str, content: bytes) -> FileState:
+        """Upload a file to a container; repeated where it failed: that makes a version at worst.
+
+        Returns:
+            The file with its version.
+        """
         put: Callable[..., Any] = {
             "project": self._client.upload_file_to_project,
             "subject": self._client.upload_file_to_subject,
@@ -135,12 +139,32 @@ class FlywheelFiles(FlywheelSite):
             "acquisition": self._client.upload_file_to_acquisition,
         }[container.type]
 
-        def upload() -> None:
+        def upload() -> FileState:
             spec = flywheel.FileSpec(name, content, "text/csv", len(content))
             reply = put(container.id, spec, signed=False)
             expect(isinstance(reply, list) and len(reply) == 1 and reply[0].name == name)
+            return file_state(reply[0])
 
-        self._write(f"attaching the report to {container.type} {container.id}", upload)
+        return self._write(f"attaching the report to {container.type} {container.id}", upload)
+
+    def first_content(self, file: FileState) -> bytes:
+        """Return what the first version of a file holds, whole."""
+        container = file.parent
+        fetch: Callable[..., Any] = {
+            "project": self._client.download_file_from_project_as_data,
+            "subject": self._client.download_file_from_subject_as_data,
+            "session": self._client.download_file_from_session_as_data,
+            "acquisition": self._client.download_file_from_acquisition_as_data,
+        }[container.type]
+        size = self.file_version(file.file_id, 1).size
+
+        def read() -> bytes:
+            reply = fetch(container.id, file.name, version=1)
+            # As for a download: what is shorter would be uploaded again as the whole.
+            expect(isinstance(reply, bytes) and size in (None, len(reply)))
+            return bytes(reply)
+
+        return self._read(f"reading version 1 of file {file.file_id}", read)
 
     def _parent_of(self, analysis: ContainerRef) -> ContainerRef:
         def read() -> ContainerRef:
