@@ -210,8 +210,8 @@ class DicomFiles(Protocol):
 class Attachments(Protocol):
     """Who needs it: the report of dicom-send."""
 
-    def attach(self, container: ContainerRef, name: str, content: bytes) -> FileState:
-        """Upload a file to a container; return it with its version."""
+    def attach(self, container: ContainerRef, name: str, content: bytes) -> FileState | None:
+        """Upload a file to a container; return it, or None where the site refuses its name."""
 
     def first_content(self, file: FileState) -> bytes:
         """Return what the first version of a file holds.

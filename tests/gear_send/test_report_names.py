@@ -1,4 +1,4 @@
-"""Reports that would have the same name: of jobs on one acquisition that end in the same second."""
+"""Names of reports: of jobs that end in the same second, and where a site takes no colon."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import re
 
 import pytest
 
+from imaging_gears.sandbox import Fault
 from tests.gear_send.send_helpers import MODULE, Session, on_file, rows, slices, zipped
 
 pytestmark = pytest.mark.slow
@@ -50,3 +51,33 @@ def test_jobs_that_end_in_the_same_second_have_a_report_each(session: Session) -
         told.add(file)
     assert told == {f"Quixote{number}.zip" for number in (1, 2, 3)}
     assert len(reports) == 6
+
+
+@pytest.mark.parametrize("status", [400, 422])
+def test_a_site_that_takes_no_colon_gets_the_same_report(session: Session, status: int) -> None:
+    """The first name is refused; the files that are attached then have hyphens in the time."""
+    session.acquisition("T1", zipped(*slices(1)))
+    fault = Fault(method="POST", route="/{kind}/{id}/files", status=status)
+    session.sandbox.faults.add(fault)
+    folder = session.folder({"type": "session", "id": session.session})
+    ended = session.run(folder)
+    assert ended.code == 0, ended.out
+    head = r"dicom-send_report-visit-of-Zelda_\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d"
+    report, instances = sorted(session.reports(), key=len)
+    assert re.fullmatch(rf"{head}\.csv", report)
+    assert re.fullmatch(rf"{head}_instances\.csv", instances)
+    assert list((folder / "output").iterdir()) == []
+
+
+def test_what_stays_in_output_has_a_name_that_the_site_takes(session: Session) -> None:
+    """The platform attaches it from there, under that name."""
+    session.acquisition("T1", zipped(*slices(1)))
+    route = "/{kind}/{id}/files"
+    session.sandbox.faults.add(Fault(method="POST", route=route, status=400, times=None))
+    folder = session.folder({"type": "session", "id": session.session})
+    ended = session.run(folder)
+    assert ended.code == 0, ended.out
+    assert "stays in output/" in ended.out
+    left = [each.name for each in (folder / "output").iterdir()]
+    assert len(left) == 2
+    assert [name for name in left if ":" in name] == []

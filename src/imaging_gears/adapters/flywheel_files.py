@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import flywheel
+from flywheel.rest import ApiException
 
 from imaging_gears.adapters.flywheel import SERVICE, FlywheelSite, expect, file_state
 from imaging_gears.adapters.tries import Tries
@@ -19,8 +20,13 @@ PAGE = 250
 """Containers in one answer of a listing."""
 ROUND_SECONDS = 5.0
 """Between two rounds of tries of a download."""
+_NAME_REFUSED = frozenset({400, 422})
 _LEVELS = ("project", "subject", "session", "acquisition")
 _BELOW = {"subject": "session", "session": "acquisition"}
+
+
+class _NameRefusedError(Exception):
+    """The site does not take a file's name."""
 
 
 class FlywheelFiles(FlywheelSite):
@@ -126,11 +132,12 @@ class FlywheelFiles(FlywheelSite):
                     raise
             time.sleep(ROUND_SECONDS)
 
-    def attach(self, container: ContainerRef, name: str, content: bytes) -> FileState:
+    def attach(self, container: ContainerRef, name: str, content: bytes) -> FileState | None:
         """Upload a file to a container; repeated where it failed: that makes a version at worst.
 
         Returns:
-            The file with its version.
+            The file with its version; None where the site refuses the request as it is: what can be
+            wrong with it is the name.
         """
         put: Callable[..., Any] = {
             "project": self._client.upload_file_to_project,
@@ -141,11 +148,19 @@ class FlywheelFiles(FlywheelSite):
 
         def upload() -> FileState:
             spec = flywheel.FileSpec(name, content, "text/csv", len(content))
-            reply = put(container.id, spec, signed=False)
+            try:
+                reply = put(container.id, spec, signed=False)
+            except ApiException as error:
+                if error.status in _NAME_REFUSED:
+                    raise _NameRefusedError from None
+                raise
             expect(isinstance(reply, list) and len(reply) == 1 and reply[0].name == name)
             return file_state(reply[0])
 
-        return self._write(f"attaching the report to {container.type} {container.id}", upload)
+        try:
+            return self._write(f"attaching the report to {container.type} {container.id}", upload)
+        except _NameRefusedError:
+            return None
 
     def first_content(self, file: FileState) -> bytes:
         """Return what the first version of a file holds, whole."""

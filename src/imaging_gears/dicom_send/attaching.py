@@ -30,16 +30,21 @@ class Report:
         contents: of the files.
         named: gives their names by the time.
         moment: of the report, to the second; a later one where that is taken.
+        plain: whether `-` stands for the colons in the names.
     """
 
     contents: Sequence[bytes]
     named: Callable[[dt.datetime], Sequence[str]]
     moment: dt.datetime
+    plain: bool = False
 
     @property
     def files(self) -> dict[str, bytes]:
         """The files: name -> content."""
-        return dict(zip(self.named(self.moment), self.contents, strict=True))
+        names = self.named(self.moment)
+        if self.plain:
+            names = [name.replace(":", "-") for name in names]
+        return dict(zip(names, self.contents, strict=True))
 
 
 def leave_report(
@@ -115,17 +120,30 @@ class _Leaving:
         for number, (name, content) in enumerate(files.items(), 1):
             with step(f"report, file {number} of {len(files)}"):
                 file = self.site.attach(self.container, name, content)
+                if file is None:
+                    self._without_colons()
+                    return False
                 if (other := self._hidden(file, content)) is not None:
                     # Theirs was there first: their job has told that name in its log.
                     self.site.attach(self.container, name, other)
                     log.info(
                         "another job's report has this name: this one gets that of a second later"
                     )
-                    self._rename(self.report.moment + _SECOND)
+                    self._rename(self.report.moment + _SECOND, plain=self.report.plain)
                     return False
             with suppress(OSError):
                 (self.output / name).unlink()
         return True
+
+    def _without_colons(self) -> None:
+        """Take the names without colons, once.
+
+        Raises:
+            ServiceError: they have none any more.
+        """
+        if self.report.plain:
+            raise ServiceError("Flywheel", "HTTP 400 or 422", while_="attaching the report")
+        self._rename(self.report.moment, plain=True)
 
     def _hidden(self, file: FileState, content: bytes) -> bytes | None:
         """Return the report of another job that a file hides, which was attached just now.
@@ -141,9 +159,9 @@ class _Leaving:
             return None  # somebody deleted it
         return None if first == content else first
 
-    def _rename(self, moment: dt.datetime) -> None:
+    def _rename(self, moment: dt.datetime, *, plain: bool) -> None:
         before = self.report.files
-        self.report.moment = moment
+        self.report.moment, self.report.plain = moment, plain
         self.failure = written(self.output, self.report.files)
         for name in before:
             with suppress(OSError):

@@ -18,6 +18,7 @@ from imaging_gears.ports import ContainerRef, FileState
 MOMENT = dt.datetime(2026, 11, 20, 7, 2, 5, tzinfo=dt.UTC)
 CONTENTS = b"a\n", b"b\n"
 FILES = dict(zip(("r_07:02:05.csv", "r_07:02:05_i.csv"), CONTENTS, strict=True))
+PLAIN = {name.replace(":", "-"): content for name, content in FILES.items()}
 SESSION, ACQUISITION = ContainerRef("session", "e1"), ContainerRef("acquisition", "a1")
 REFUSED, DOWN = PermissionDeniedError("Flywheel refused."), ServiceError("Flywheel", "HTTP 503")
 
@@ -37,16 +38,20 @@ class Attached:
     """Takes files, all of them or so many, and keeps their versions.
 
     Attributes:
+        refuses: a character that no name may have.
         lost: names of files whose first versions somebody deleted.
     """
 
     takes: int = 99
     error: ImagingError = DOWN
+    refuses: str = "/"
     versions: dict[str, list[bytes]] = field(default_factory=dict)
     lost: set[str] = field(default_factory=set)
 
-    def attach(self, container: ContainerRef, name: str, content: bytes) -> FileState:
+    def attach(self, container: ContainerRef, name: str, content: bytes) -> FileState | None:
         """Keep a file, or raise the error."""
+        if self.refuses in name:
+            return None
         if sum(map(len, self.versions.values())) >= self.takes:
             raise self.error
         kept = self.versions.setdefault(name, [])
@@ -209,3 +214,26 @@ def test_a_site_where_every_name_is_taken_is_given_up(
     assert site.files == dict.fromkeys(names, b"theirs")
     assert set(left(tmp_path).values()) == set(CONTENTS)
     assert "it has reports under all names of 2 seconds" in caplog.text
+
+
+def test_a_site_that_takes_no_colon_gets_the_report_without(tmp_path: Path) -> None:
+    """Both files."""
+    site = Attached(refuses=":")
+    leave_report(site, SESSION, tmp_path, report(), destination=SESSION)
+    assert site.files == PLAIN
+    assert left(tmp_path) == {}
+
+
+def test_what_a_site_without_colons_does_not_take_has_none_in_output(tmp_path: Path) -> None:
+    """It would not take it from there either."""
+    leave_report(Attached(1, refuses=":"), SESSION, tmp_path, report(), destination=SESSION)
+    assert left(tmp_path) == dict(list(PLAIN.items())[1:])
+
+
+def test_a_site_that_takes_neither_name_is_asked_no_third_time(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What it refuses is not the colon then."""
+    leave_report(Attached(refuses="r"), SESSION, tmp_path, report(), destination=SESSION)
+    assert left(tmp_path) == PLAIN
+    assert "HTTP 400 or 422" in caplog.text
