@@ -349,6 +349,13 @@ class DicomServer(Protocol):
     def trouble(self) -> ImagingError | None:
         """Return why it was given up, or that it was out of resources last; None while it works."""
 
+    def look_up(self) -> None:
+        """Verify that the server's name leads anywhere; nothing is sent to it.
+
+        Raises:
+            UnreachableError: it does not.
+        """
+
     def echo(self) -> None:
         """Verify that the server answers (C-ECHO).
 

@@ -95,7 +95,11 @@ class Gear:
             config = parse_config(SendConfig, self.job.config)
             server = dicom_server(config, self.job)
             mark = mark_of(config)
-            self._find()
+            # A file has a record, which says why it was not sent, so that one is found first. What
+            # lies below a container need not be listed for a server that there is not.
+            before = (server.look_up, self._find)
+            for each in reversed(before) if FILE in self.job.files else before:
+                each()
             self._send(config, server, mark)
             errors = self._verdict(server)
         except ImagingError as failure:
