@@ -216,6 +216,8 @@ def test_what_is_no_dicom_is_ignored(path: Path) -> None:
         "a/IM2",
         "a/MR.1.2.840.113619",
         "a\\IM2",
+        "a/VERSION2",
+        "a/README.dcm",
         "other/2.dicom",
     ],
 )
@@ -230,8 +232,16 @@ def test_what_is_left_of_an_image_is_refused(path: Path, name: str, size: int) -
         assert ignored == 1
 
 
+BROUGHT_ALONG = ("DICOMDIR", "VERSION", "LOCKFILE", "README", "LICENSE", "AUTORUN")
+
+
 @pytest.mark.parametrize(
-    "name", ["other/IM2", "a/notes.txt", "a/.keep", "a/DICOMDIR", "a/._2.dcm", "__MACOSX/a/2.dcm"]
+    "name",
+    [
+        *("other/IM2", "a/notes.txt", "a/.keep", "a/._2.dcm", "__MACOSX/a/2.dcm"),
+        *(f"a/{each}" for each in BROUGHT_ALONG),
+        *(f"a/{each.capitalize()}" for each in BROUGHT_ALONG),
+    ],
 )
 def test_what_is_short_and_not_named_so_is_passed_over(path: Path, name: str) -> None:
     """Without DICOM beside it, with another suffix, hidden, or no image by its name."""
