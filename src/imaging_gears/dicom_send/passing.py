@@ -11,7 +11,7 @@ from imaging_gears.dicom.recognition import DICM, PREAMBLE_SIZE, kind_of
 if TYPE_CHECKING:
     from collections.abc import Set as AbstractSet
 
-NESTED: Final = "It is an archive inside the archive, which is not opened."
+NESTED: Final = "It is an archive inside the archive that may hold images, and is not sent."
 
 _SHORTEST: Final = PREAMBLE_SIZE + len(DICM)  # PS3.10 7.1: less is the start of any DICOM, or none
 _SUFFIXES: Final = frozenset({".dcm", ".dicom", ".ima"})

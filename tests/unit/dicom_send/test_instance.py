@@ -322,7 +322,7 @@ def test_a_folder_of_damaged_images_is_one_of_images(path: Path, damaged: bytes)
 def test_an_archive_in_the_archive_is_named(
     path: Path, name: str, kind: str, *, counts: bool
 ) -> None:
-    """It is not opened, so that nobody knows what is missed. Documents and programs are none."""
+    """It holds an image, or can't be looked into. Documents and programs are none."""
     tar = tarred([("x", dicom())])
     old = bytearray(tar)
     old[257:265] = bytes(8)
