@@ -210,8 +210,15 @@ class DicomFiles(Protocol):
 class Attachments(Protocol):
     """Who needs it: the report of dicom-send."""
 
-    def attach(self, container: ContainerRef, name: str, content: bytes) -> None:
-        """Upload a file to a container."""
+    def attach(self, container: ContainerRef, name: str, content: bytes) -> FileState | None:
+        """Upload a file to a container; return it, or None where the site refuses its name."""
+
+    def first_content(self, file: FileState) -> bytes:
+        """Return what the first version of a file holds.
+
+        Raises:
+            NotFoundError: it is not there any more.
+        """
 
 
 class Site(Hierarchy, SubjectStore, ProjectFiles, FileRecords, Protocol):
@@ -341,6 +348,13 @@ class DicomServer(Protocol):
     @property
     def trouble(self) -> ImagingError | None:
         """Return why it was given up, or that it was out of resources last; None while it works."""
+
+    def look_up(self) -> None:
+        """Verify that the server's name leads anywhere; nothing is sent to it.
+
+        Raises:
+            UnreachableError: it does not.
+        """
 
     def echo(self) -> None:
         """Verify that the server answers (C-ECHO).

@@ -165,6 +165,30 @@ def test_a_file_is_attached(there: There, type_: str) -> None:
     assert there.raw.read(file["file_id"]) == b"a,b\n"
 
 
+def test_the_first_version_of_an_attached_file_is_known(there: There) -> None:
+    """Its number comes with the answer; the content is whole, or asked for again."""
+    from imaging_gears.sandbox import Fault  # noqa: PLC0415 - as the fixture does
+
+    session = ContainerRef("session", there.session)
+    files = [there.site.attach(session, "r_07:02:05.csv", each) for each in (b"one", b"two")]
+    assert [each and each.version for each in files] == [1, 2]
+    assert files[1] is not None
+    route = "/{kind}/{id}/files/{name}"
+    there.sandbox.faults.add(Fault(kind="body", body="o", route=route, method="GET"))
+    assert there.site.first_content(files[1]) == b"one"
+
+
+@pytest.mark.parametrize("status", [400, 422])
+def test_a_name_that_the_site_refuses_is_told(there: There, status: int) -> None:
+    """Once, and by no error: there may be another name."""
+    from imaging_gears.sandbox import Fault  # noqa: PLC0415 - as the fixture does
+
+    there.sandbox.faults.add(Fault(kind="status", status=status, method="POST", times=None))
+    there.sandbox.requests.clear()
+    assert there.site.attach(ContainerRef("session", there.session), "r_07:02:05.csv", b"") is None
+    assert there.sandbox.requests.count()["flywheel"] == 1
+
+
 def test_a_key_that_may_only_read_attaches_nothing(there: There) -> None:
     """It is told as that."""
     secret = there.raw.access.add_user(f"reader{next(_NUMBERS)}", "read-only")

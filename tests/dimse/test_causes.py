@@ -30,6 +30,8 @@ from tests.dimse.pki import Authority
 if TYPE_CHECKING:
     from pynetdicom.events import Event
 
+NOWHERE = Peer(host="no-such-host.invalid", port=104, called_ae="A", calling_ae="B")
+
 
 @contextmanager
 def strict(*, called: bool = False, calling: bool = False) -> Iterator[int]:
@@ -76,9 +78,40 @@ def test_an_unknown_calling_ae_title_is_told_as_that() -> None:
 def test_a_server_that_is_not_there_is_unreachable() -> None:
     """Nobody listens; or there is no such name."""
     ends = ends_of(server_at(free_port()))
-    nowhere = Peer(host="no-such-host.invalid", port=104, called_ae="A", calling_ae="B")
-    ends += ends_of(DimseServer(nowhere, limits=QUICK))
+    ends += ends_of(DimseServer(NOWHERE, limits=QUICK))
     assert [type(each) for each in ends] == [UnreachableError] * 4
+
+
+def test_a_name_that_leads_nowhere_is_told_before_anything_else() -> None:
+    """The configuration entry is named, and what to do; an address needs no name service."""
+    server = DimseServer(NOWHERE, limits=QUICK)
+    with pytest.raises(UnreachableError, match="looking up destination: its name can't") as raised:
+        server.look_up()
+    assert "Check destination" in raised.value.sentence()
+    server_at(free_port()).look_up()
+
+
+@pytest.mark.parametrize(("failures", "known"), [(0, True), (3, True), (4, False)])
+def test_a_name_service_that_does_not_answer_is_asked_again(
+    monkeypatch: pytest.MonkeyPatch, failures: int, *, known: bool
+) -> None:
+    """Three times, with growing pauses."""
+    answers = [socket.gaierror(socket.EAI_AGAIN, "later")] * failures
+    pauses: list[float] = []
+
+    def getaddrinfo(*_: object, **__: object) -> list[object]:
+        if answers:
+            raise answers.pop()
+        return []
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    server = DimseServer(NOWHERE, pause=pauses.append)
+    if known:
+        server.look_up()
+    else:
+        with pytest.raises(UnreachableError, match="name service does not answer"):
+            server.look_up()
+    assert pauses == [0.5, 1.5, 4.0][:failures]
 
 
 def test_a_server_that_hangs_up_at_once_is_unreachable() -> None:

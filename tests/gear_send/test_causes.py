@@ -103,6 +103,21 @@ def test_a_server_that_is_not_there_and_one_without_room(session: Session) -> No
     assert "status 0xA700, out of resources" in ends[1].out
 
 
+def test_a_server_whose_name_is_unknown_ends_the_run_at_once(session: Session) -> None:
+    """Nothing is listed or downloaded for it; a file that was given has its record."""
+    file_id = session.acquisition("T1", zipped(*slices(2)))
+    session.sandbox.requests.clear()
+    everything = session.run_all(destination="no-such-host.invalid")
+    assert everything.code == 1
+    assert "looking up destination: its name can't be resolved" in everything.out
+    assert "FAILED (dicom-server-unreachable)" in everything.out.splitlines()[-1]
+    assert session.sandbox.requests.all() == []
+    ended = session.run(on_file(session, file_id, destination="no-such-host.invalid"))
+    validation = session.sandbox.site.file(file_id)["info"]["qc"]["dicom-send"]["validation"]
+    assert [each["code"] for each in validation["data"]] == ["dicom-server-unreachable"]
+    assert (ended.code, session.sandbox.site.file(file_id)["tags"]) == (1, ["dicom-send-FAIL"])
+
+
 def test_a_dry_run_names_the_cause(session: Session) -> None:
     """Of its echo; it leaves no record, so the last line has it alone."""
     file_id = session.acquisition("T1", zipped(*slices(2)))

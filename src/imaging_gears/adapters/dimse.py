@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Final
@@ -15,6 +16,7 @@ from imaging_gears.adapters.dimse_failures import (
     AssociationRefusedError,
     Failure,
 )
+from imaging_gears.adapters.dimse_name import why_unknown
 from imaging_gears.adapters.dimse_opening import Limits, Opening, check_pynetdicom
 from imaging_gears.adapters.dimse_sending import Pause, Sending
 from imaging_gears.adapters.dimse_series import series_of
@@ -29,6 +31,7 @@ from imaging_gears.errors import (
     OutOfResourcesError,
     ServiceError,
     TlsRefusedError,
+    UnreachableError,
 )
 from imaging_gears.ports import Convert, Peer, Sendable, Sent, SyntaxPair, TlsFiles
 
@@ -96,6 +99,16 @@ class DimseServer:
         if self._breaker.given_up is not None or last is None:
             return self.given_up
         return self._error(last, _SENDING) if last.kind is OutOfResourcesError else None
+
+    def look_up(self) -> None:
+        """Verify that the server's name can be resolved; an address is no name.
+
+        Raises:
+            UnreachableError: it can't.
+        """
+        why = why_unknown(self._peer.host, self._limits.lookups, self._pause or time.sleep)
+        if why is not None:
+            raise UnreachableError(self.name, why, while_="looking up destination")
 
     def echo(self) -> None:
         """Verify that the server answers (C-ECHO, PS3.4 annex A).

@@ -22,6 +22,7 @@ from pynetdicom.pdu import A_ABORT_RQ, A_ASSOCIATE_RJ
 
 from imaging_gears.adapters.dimse_association import Association
 from imaging_gears.adapters.dimse_failures import AssociationLostError, AssociationRefusedError
+from imaging_gears.adapters.dimse_name import UNKNOWN
 from imaging_gears.adapters.dimse_socket import RememberingSocket, TlsSocket
 from imaging_gears.adapters.dimse_status import (
     abort_text,
@@ -52,6 +53,7 @@ class Limits:
         progress: for the next byte to move, while sending and while waiting for a response.
         waits: before the next association, after the server failed; in a row without success.
         tries: of an instance whose association is lost each time.
+        lookups: before the server's name is looked up again, when the name service did not answer.
     """
 
     connect: float = 10.0
@@ -59,6 +61,7 @@ class Limits:
     progress: float = 60.0
     waits: tuple[float, ...] = (1.0, 7.0, 22.0)
     tries: int = 3
+    lookups: tuple[float, ...] = (0.5, 1.5, 4.0)
 
 
 @dataclass(slots=True)
@@ -211,7 +214,7 @@ class Opening:
                 evt_handlers=[(evt.EVT_PDU_RECV, self._heard)],
             )
         except socket.gaierror as error:
-            raise AssociationLostError("its name can't be resolved", UnreachableError) from error
+            raise AssociationLostError(UNKNOWN, UnreachableError) from error
         except OSError as error:
             raise AssociationLostError(_NO_WAY, UnreachableError) from error
 

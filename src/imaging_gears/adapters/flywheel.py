@@ -229,7 +229,7 @@ class FlywheelSite:
                 },
             )
             expect(isinstance(reply, list) and len(reply) == 1 and reply[0].name == name)
-            return _file_state(reply[0])
+            return file_state(reply[0])
 
         doing = f"writing the QC log in project {project_id}"
         return self._write(doing, upload, repeatable=False)
@@ -275,7 +275,7 @@ class FlywheelSite:
 
     def _file(self, file_id: str, **options: Any) -> FileState:
         reply = self._client.get_file(file_id, **options)
-        state = _file_state(reply)
+        state = file_state(reply)
         expect(state.file_id == file_id)
         expect(options.get("version") in (None, state.version))
         return state
@@ -356,7 +356,12 @@ def _without_retries(client: flywheel.Client) -> None:
             transport.total = 0
 
 
-def _file_state(reply: Any) -> FileState:
+def file_state(reply: Any) -> FileState:
+    """Return a file as the site describes it.
+
+    Raises:
+        TransientError: that is no description of a file.
+    """
     expect(isinstance(reply.file_id, str) and isinstance(reply.name, str))
     expect(isinstance(reply.version, int) and reply.version >= 1)
     parents = reply.parents.to_dict() if reply.parents else {}

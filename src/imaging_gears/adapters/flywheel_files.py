@@ -8,19 +8,25 @@ from pathlib import Path
 from typing import Any
 
 import flywheel
+from flywheel.rest import ApiException
 
-from imaging_gears.adapters.flywheel import SERVICE, FlywheelSite, expect
+from imaging_gears.adapters.flywheel import SERVICE, FlywheelSite, expect, file_state
 from imaging_gears.adapters.tries import Tries
 from imaging_gears.errors import ConfigError, ServiceError
-from imaging_gears.ports import ContainerRef, Place, StoredFile
+from imaging_gears.ports import ContainerRef, FileState, Place, StoredFile
 
 DICOM = "dicom"
 PAGE = 250
 """Containers in one answer of a listing."""
 ROUND_SECONDS = 5.0
 """Between two rounds of tries of a download."""
+_NAME_REFUSED = frozenset({400, 422})
 _LEVELS = ("project", "subject", "session", "acquisition")
 _BELOW = {"subject": "session", "session": "acquisition"}
+
+
+class _NameRefusedError(Exception):
+    """The site does not take a file's name."""
 
 
 class FlywheelFiles(FlywheelSite):
@@ -126,8 +132,13 @@ class FlywheelFiles(FlywheelSite):
                     raise
             time.sleep(ROUND_SECONDS)
 
-    def attach(self, container: ContainerRef, name: str, content: bytes) -> None:
-        """Upload a file to a container; repeated where it failed: that makes a version at worst."""
+    def attach(self, container: ContainerRef, name: str, content: bytes) -> FileState | None:
+        """Upload a file to a container; repeated where it failed: that makes a version at worst.
+
+        Returns:
+            The file with its version; None where the site refuses the request as it is: what can be
+            wrong with it is the name.
+        """
         put: Callable[..., Any] = {
             "project": self._client.upload_file_to_project,
             "subject": self._client.upload_file_to_subject,
@@ -135,12 +146,40 @@ class FlywheelFiles(FlywheelSite):
             "acquisition": self._client.upload_file_to_acquisition,
         }[container.type]
 
-        def upload() -> None:
+        def upload() -> FileState:
             spec = flywheel.FileSpec(name, content, "text/csv", len(content))
-            reply = put(container.id, spec, signed=False)
+            try:
+                reply = put(container.id, spec, signed=False)
+            except ApiException as error:
+                if error.status in _NAME_REFUSED:
+                    raise _NameRefusedError from None
+                raise
             expect(isinstance(reply, list) and len(reply) == 1 and reply[0].name == name)
+            return file_state(reply[0])
 
-        self._write(f"attaching the report to {container.type} {container.id}", upload)
+        try:
+            return self._write(f"attaching the report to {container.type} {container.id}", upload)
+        except _NameRefusedError:
+            return None
+
+    def first_content(self, file: FileState) -> bytes:
+        """Return what the first version of a file holds, whole."""
+        container = file.parent
+        fetch: Callable[..., Any] = {
+            "project": self._client.download_file_from_project_as_data,
+            "subject": self._client.download_file_from_subject_as_data,
+            "session": self._client.download_file_from_session_as_data,
+            "acquisition": self._client.download_file_from_acquisition_as_data,
+        }[container.type]
+        size = self.file_version(file.file_id, 1).size
+
+        def read() -> bytes:
+            reply = fetch(container.id, file.name, version=1)
+            # As for a download: what is shorter would be uploaded again as the whole.
+            expect(isinstance(reply, bytes) and size in (None, len(reply)))
+            return bytes(reply)
+
+        return self._read(f"reading version 1 of file {file.file_id}", read)
 
     def _parent_of(self, analysis: ContainerRef) -> ContainerRef:
         def read() -> ContainerRef:

@@ -6,9 +6,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Self
 
+from imaging_gears.dicom.bounds import upload_budget
 from imaging_gears.dicom.members import EMPTY
 from imaging_gears.dicom.recognition import PREFIX_SIZE, Kind, kind_of
 from imaging_gears.dicom.whole import PassedMember, WholeMember, WholeUpload
+from imaging_gears.dicom_send.nested import may_hold_images
 from imaging_gears.dicom_send.passing import NESTED, folder_of, holds_others, lost_image
 from imaging_gears.dicom_send.recode import recoded
 from imaging_gears.dicom_send.splicing import Spliced, held_back
@@ -19,6 +21,7 @@ from imaging_gears.errors import HeaderError, InputFileError, NotDicomError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from imaging_gears.dicom.bounds import Budget
     from imaging_gears.dicom_send.tagging import Plan
 
 __all__ = ["Contents", "Instance", "Mark", "Refused", "as_uncompressed", "check_mark", "examine"]
@@ -123,7 +126,7 @@ def examine(
 
     Args:
         path: a DICOM, or a zip, tar or tar.gz with DICOM in it at any depth of folders. Archives
-            inside of it are not opened but refused, links are not followed.
+            inside of it that may hold images are refused, links are not followed.
         mark: the private tag that instances get.
         progress: is called behind each member.
         thorough: compare all checksums here. Else those of zip members that are not compressed are
@@ -148,9 +151,12 @@ def _examined(upload: WholeUpload, mark: Mark, progress: Callable[[], None]) -> 
     refused: list[Refused] = []
     others: list[_Other] = []
     folders = set()
+    nested = upload_budget()
     for member in upload.members():
         found = (
-            _looked_at(upload, member, mark) if isinstance(member, WholeMember) else _passed(member)
+            _looked_at(upload, member, mark, nested)
+            if isinstance(member, WholeMember)
+            else _passed(member)
         )
         if isinstance(found, _Other):
             others.append(found)
@@ -192,8 +198,10 @@ def _passed(member: PassedMember) -> Refused | _Other:
     return _Other(member, b"" if member.reason == EMPTY else None)
 
 
-def _looked_at(upload: WholeUpload, member: WholeMember, mark: Mark) -> Instance | Refused | _Other:
-    """Return what a member is.
+def _looked_at(
+    upload: WholeUpload, member: WholeMember, mark: Mark, nested: Budget
+) -> Instance | Refused | _Other:
+    """Return what a member is; looking into archives inside of the upload is paid from `nested`.
 
     Raises:
         ArchiveError: all members together exceed the bounds.
@@ -203,7 +211,7 @@ def _looked_at(upload: WholeUpload, member: WholeMember, mark: Mark) -> Instance
         source = member.bounded()
         prefix = source.peek(PREFIX_SIZE)
         if kind_of(prefix) not in (Kind.DICOM, Kind.HEADLESS):
-            if holds_others(prefix, member.name):
+            if holds_others(prefix, member.name) and may_hold_images(source, member.name, nested):
                 return _refused(member, NESTED)
             return _Other(member, prefix)
         walk = Walk(source, mark.group)

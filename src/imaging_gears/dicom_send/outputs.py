@@ -1,106 +1,28 @@
-"""What a run leaves: the report's files on the site or in output/, the record on the input."""
+"""What a run leaves on its input file: its verdict, as QC result and tag."""
 
 from __future__ import annotations
 
 import datetime as dt
 import json
-from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from imaging_gears.dicom_send import GEAR
+from imaging_gears.dicom_send.attaching import written
 from imaging_gears.dicom_send.config import FILE, SendConfig
 from imaging_gears.errors import ImagingError, PermissionDeniedError
 from imaging_gears.gear import qc
 from imaging_gears.gear.job import Job
 from imaging_gears.gear.joblog import log, step
 from imaging_gears.model.findings import Finding, state_of
-from imaging_gears.ports import Attachments, ContainerRef, FileRecords, FileState
+from imaging_gears.ports import FileRecords, FileState
 
 METADATA = ".metadata.json"
 _NOT_WRITTEN = (
     "the QC result could not be written on the input file, so the file keeps the verdict and the"
     " tag of an earlier run, if it has them: %s"
 )
-
-
-class Store(Attachments, FileRecords, Protocol):
-    """What of a site a run writes to."""
-
-
-def leave_report(
-    site: Attachments | None,
-    container: ContainerRef | None,
-    output: Path,
-    files: Mapping[str, bytes],
-    *,
-    destination: ContainerRef | None,
-) -> None:
-    """Attach files to a container; what can't be attached stays in `output`.
-
-    They are in `output` first: whatever happens to the process, what was sent is known. Where that
-    can't be written, they are attached all the same.
-
-    Args:
-        site: None where there is none.
-        container: a session, or the subject that the job ran on.
-        output: the folder whose files the platform takes when the job has ended.
-        files: name -> content.
-        destination: of the job: what the platform attaches the files of `output` to.
-
-    Raises:
-        OSError: they can't be written to `output` either.
-    """
-    failure = _written(output, files)
-    if site is None or container is None:
-        if failure is not None:
-            raise failure
-        log.info("the report is in output/")
-        return
-    for number, (name, content) in enumerate(files.items(), 1):
-        try:
-            with step(f"report, file {number} of {len(files)}"):
-                site.attach(container, name, content)
-        except ImagingError as error:
-            if failure is not None:
-                raise failure from error
-            if container == destination and isinstance(error, PermissionDeniedError):
-                log.info("the job's key may only read: the report is left to the platform")
-            else:
-                _stays(container, error)
-            return
-        with suppress(OSError):
-            (output / name).unlink()
-
-
-def _written(output: Path, files: Mapping[str, bytes]) -> OSError | None:
-    """Write files to `output`, each whole or not at all; return why one could not be."""
-    part: Path | None = None
-    try:
-        output.mkdir(exist_ok=True)
-        for name, content in files.items():
-            part = output / f".{name}.part"
-            part.write_bytes(content)
-            part.rename(output / name)
-    except OSError as failure:
-        with suppress(OSError):
-            if part is not None:
-                part.unlink()
-        log.warning("output/ can't be written to: %s", failure.strerror)
-        return failure
-    return None
-
-
-def _stays(container: ContainerRef, error: ImagingError) -> None:
-    log.warning(
-        "the report could not be attached to %s %s: %s It stays in output/, whose files Flywheel"
-        " attaches to the container that the job ran on.",
-        container.type,
-        container.id,
-        error.message,
-    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -170,7 +92,7 @@ class Record:
         tags = [each for each in fresh.tags if each not in stale] + ([wanted] if wanted else [])
         entry = {"name": fresh.name, "info": {**fresh.info, "qc": self._qc(fresh)}, "tags": tags}
         text = json.dumps({fresh.parent.type: {"files": [entry]}})
-        if _written(output, {METADATA: text.encode()}) is not None:
+        if written(output, {METADATA: text.encode()}) is not None:
             log.warning(_NOT_WRITTEN, error.message)
             return
         log.info("file record: left to the platform, the job's key may not write")

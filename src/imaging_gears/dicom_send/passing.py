@@ -11,11 +11,12 @@ from imaging_gears.dicom.recognition import DICM, PREAMBLE_SIZE, kind_of
 if TYPE_CHECKING:
     from collections.abc import Set as AbstractSet
 
-NESTED: Final = "It is an archive inside the archive, which is not opened."
+NESTED: Final = "It is an archive inside the archive that may hold images, and is not sent."
 
 _SHORTEST: Final = PREAMBLE_SIZE + len(DICM)  # PS3.10 7.1: less is the start of any DICOM, or none
 _SUFFIXES: Final = frozenset({".dcm", ".dicom", ".ima"})
-_NO_IMAGE: Final = "DICOMDIR"  # PS3.10 8.6
+# PS3.10 8.6, and what exporting programs and discs bring along, in whatever case.
+_NO_IMAGES: Final = frozenset({"DICOMDIR", "VERSION", "LOCKFILE", "README", "LICENSE", "AUTORUN"})
 # Documents and programs that are zips, and volumes that are packed: a viewer on a disc brings some.
 _PACKED: Final = frozenset(
     {".docx", ".epub", ".jar", ".nii", ".odp", ".ods", ".odt", ".pptx", ".xlsx"}
@@ -47,7 +48,7 @@ def lost_image(prefix: bytes, name: str | None, folders: AbstractSet[str]) -> st
     bare = not path.suffix or path.suffix[1:].isdigit()
     beside = bare and not path.name.startswith(".") and folder_of(name) in folders
     has_suffix = path.suffix.lower() in _SUFFIXES
-    if name is None or not (has_suffix or (beside and path.name != _NO_IMAGE)):
+    if name is None or not (has_suffix or (beside and path.name.upper() not in _NO_IMAGES)):
         return None
     if not prefix:
         return "It is empty, and named as images are: cut off."

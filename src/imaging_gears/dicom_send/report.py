@@ -39,9 +39,10 @@ LABEL_LENGTH = 90
 """Bytes of a label in a file name.
 
 File systems take 255 in all: two labels, what stands around them, `.part` while it is written."""
-# Flywheel takes no slash, and its storage and file systems stumble over the rest. The colons of the
-# time are taken everywhere.
-_REFUSED = re.compile(r'[\x00-\x1f\x7f-\x9f\u2028\u2029/\\*?"<>|%#]')
+# Flywheel takes no slash, storage and file systems stumble over the rest, and marks of direction
+# let a name be read as another one. The colons of the time stay until a site refuses them.
+_DIRECTION = r"\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"
+_REFUSED = re.compile(rf'[\x00-\x1f\x7f-\x9f\u2028\u2029{_DIRECTION}/\\*?"<>|%#]')
 # What begins a formula, also in full width, at the start of a cell; or behind what may be taken for
 # the end of one: some countries' spreadsheets part cells at a semicolon, and then see no quotes.
 _FORMULA = re.compile(

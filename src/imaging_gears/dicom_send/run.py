@@ -20,11 +20,12 @@ from imaging_gears.adapters.flywheel import SERVICE, parse_site_key
 from imaging_gears.adapters.flywheel_files import FlywheelFiles
 from imaging_gears.adapters.tries import Tries
 from imaging_gears.dicom_send import GEAR
+from imaging_gears.dicom_send.attaching import Report, leave_report
 from imaging_gears.dicom_send.config import CA, CERT, FILE, KEY, SendConfig
 from imaging_gears.dicom_send.downloads import downloads
 from imaging_gears.dicom_send.instance import Contents, Instance, as_uncompressed, examine
 from imaging_gears.dicom_send.main import DicomSend, discreet
-from imaging_gears.dicom_send.outputs import Record, leave_report
+from imaging_gears.dicom_send.outputs import Record
 from imaging_gears.dicom_send.report import (
     FileReport,
     files_csv,
@@ -94,7 +95,11 @@ class Gear:
             config = parse_config(SendConfig, self.job.config)
             server = dicom_server(config, self.job)
             mark = mark_of(config)
-            self._find()
+            # A file has a record, which says why it was not sent, so that one is found first. What
+            # lies below a container need not be listed for a server that there is not.
+            before = (server.look_up, self._find)
+            for each in reversed(before) if FILE in self.job.files else before:
+                each()
             self._send(config, server, mark)
             errors = self._verdict(server)
         except ImagingError as failure:
@@ -267,13 +272,16 @@ class Gear:
             raise lost
 
     def _leave_report(self, moment: dt.datetime, *, cancelled: bool) -> None:
-        names = report_names(self.place, moment, dry=self._dry)
-        contents = files_csv(self.reports), instances_csv(self.reports)
+        report = Report(
+            contents=(files_csv(self.reports), instances_csv(self.reports)),
+            named=lambda time: report_names(self.place, time, dry=self._dry),
+            moment=moment,
+        )
         leave_report(
             None if self._dry or cancelled else self.site,
             _session(self.place),
             self.folder / "output",
-            dict(zip(names, contents, strict=True)),
+            report,
             destination=self.job.destination,
         )
 

@@ -16,6 +16,7 @@ from imaging_gears.dicom.elements import (
     skip_value,
 )
 from imaging_gears.dicom.header import check_place, open_data_set, read_meta
+from imaging_gears.dicom.sop_class import near_the_end
 from imaging_gears.dicom.streams import BoundedStream, cut_off
 from imaging_gears.dicom.transfer_syntax import (
     ELEMENT_HEADER_SIZE,
@@ -79,6 +80,7 @@ class Walk:
         self._described: dict[int, bytes] = {}  # what says how many they are
         self._has_pixels = False
         self._fragments: int | None = None  # of encapsulated pixel data
+        self._awaited: frozenset[int] = frozenset()  # of which a whole instance has one
 
     @property
     def deflated(self) -> bool:
@@ -117,7 +119,8 @@ class Walk:
             if element.group <= self._group:
                 self.place = self.length
             if element.group != self._group:
-                self._pass_held(data_set, min(stop for stop in stops if stop > self._last))
+                every = (*stops, *self._awaited)
+                self._pass_held(data_set, min(stop for stop in every if stop > self._last))
                 self.length = data_set.position - base
                 if self._last >> 16 <= self._group:
                     self.place = self.length
@@ -159,6 +162,7 @@ class Walk:
     def _note(self, element: Element, found: GroupElement) -> None:
         if element.tag == SOP_CLASS_UID.tag:
             self.sop_class_uid = _uid(found.value, SOP_CLASS_UID.keyword)
+            self._awaited = near_the_end(self.sop_class_uid)
         elif element.tag == SOP_INSTANCE_UID.tag:
             self.sop_instance_uid = _uid(found.value, SOP_INSTANCE_UID.keyword)
         elif element.tag in _PIXELS:
@@ -166,6 +170,8 @@ class Walk:
             self._pixels = None if element.tag == _URL else element.length
         elif element.tag in PIXEL_TAGS and found.value is not None:
             self._described[element.tag] = found.value
+        elif element.tag in self._awaited and element.length:
+            self._awaited = frozenset()
         if element.group == self._group:
             self.elements.append(found)
 
@@ -183,6 +189,11 @@ class Walk:
                 raise HeaderError(f"The data set has no {keyword}.")
         if not self._has_pixels and has_pixels(self.sop_class_uid or "", self._described):
             raise HeaderError("It is an image without pixel data: cut off, or stripped of them.")
+        if self._awaited:
+            raise HeaderError(
+                "It ends without what every instance of its SOP class has near its end: cut off, or"
+                " stripped of it."
+            )
         self.transfer_syntax_uid = self._syntax(meta.transfer_syntax_uid)
         if self._fragments is not None:
             self._check_fragments(self._fragments)

@@ -1,11 +1,12 @@
-"""Which SOP classes are images; pydicom's dictionary has the names of PS3.6 annex A."""
+"""What is known of SOP classes; pydicom's dictionary has the names of PS3.6 annex A."""
 
 from __future__ import annotations
 
 import pytest
 from pydicom._uid_dict import UID_dictionary
+from pydicom.datadict import keyword_for_tag
 
-from imaging_gears.dicom.sop_class import has_pixels
+from imaging_gears.dicom.sop_class import has_pixels, near_the_end
 
 STORED = {
     uid: name
@@ -38,3 +39,39 @@ def test_what_is_called_something_else_has_no_pixels(word: str) -> None:
 def test_files_that_siemens_calls_no_image_have_no_pixels() -> None:
     """CSA Non-Image."""
     assert not has_pixels("1.3.12.2.1107.5.9.1")
+
+
+@pytest.mark.parametrize(
+    ("word", "keyword"),
+    [
+        ("Encapsulated", "EncapsulatedDocument"),
+        (" SR Storage", "ContentSequence"),
+        ("Key Object", "ContentSequence"),
+        ("Waveform Storage", "WaveformSequence"),
+        ("Spectroscopy", "SpectroscopyData"),
+        ("Treatment Record", "TreatmentMachineSequence"),
+        ("RT Ion Plan", "RTPlanGeometry"),
+        ("RT Dose", "DoseSummationType"),
+        ("RT Structure Set", "StructureSetLabel"),
+    ],
+)
+def test_classes_are_known_by_what_a_whole_instance_has(word: str, keyword: str) -> None:
+    """All of the name; those for trial are retired, and newer ones than the table are left out."""
+    tags = {
+        uid: near_the_end(uid)
+        for uid, name in STORED.items()
+        if word in name and "Trial" not in name and "Annotation SR" not in name
+    }
+    assert tags
+    for found in tags.values():
+        assert [keyword_for_tag(tag) for tag in found] == [keyword]
+
+
+def test_of_images_and_of_what_has_no_known_end_nothing_is_awaited() -> None:
+    """What they must have is told by their pixels, or by nothing; doses may have none."""
+    known = [uid for uid in STORED if near_the_end(uid)]
+    assert {STORED[uid] for uid in known if has_pixels(uid)} == {
+        "MR Spectroscopy Storage",
+        "RT Dose Storage",
+    }
+    assert near_the_end("1.2.840.10008.5.1.4.1.1.66") == frozenset()

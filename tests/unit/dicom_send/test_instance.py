@@ -216,6 +216,8 @@ def test_what_is_no_dicom_is_ignored(path: Path) -> None:
         "a/IM2",
         "a/MR.1.2.840.113619",
         "a\\IM2",
+        "a/VERSION2",
+        "a/README.dcm",
         "other/2.dicom",
     ],
 )
@@ -230,8 +232,16 @@ def test_what_is_left_of_an_image_is_refused(path: Path, name: str, size: int) -
         assert ignored == 1
 
 
+BROUGHT_ALONG = ("DICOMDIR", "VERSION", "LOCKFILE", "README", "LICENSE", "AUTORUN")
+
+
 @pytest.mark.parametrize(
-    "name", ["other/IM2", "a/notes.txt", "a/.keep", "a/DICOMDIR", "a/._2.dcm", "__MACOSX/a/2.dcm"]
+    "name",
+    [
+        *("other/IM2", "a/notes.txt", "a/.keep", "a/._2.dcm", "__MACOSX/a/2.dcm"),
+        *(f"a/{each}" for each in BROUGHT_ALONG),
+        *(f"a/{each.capitalize()}" for each in BROUGHT_ALONG),
+    ],
 )
 def test_what_is_short_and_not_named_so_is_passed_over(path: Path, name: str) -> None:
     """Without DICOM beside it, with another suffix, hidden, or no image by its name."""
@@ -312,7 +322,7 @@ def test_a_folder_of_damaged_images_is_one_of_images(path: Path, damaged: bytes)
 def test_an_archive_in_the_archive_is_named(
     path: Path, name: str, kind: str, *, counts: bool
 ) -> None:
-    """It is not opened, so that nobody knows what is missed. Documents and programs are none."""
+    """It holds an image, or can't be looked into. Documents and programs are none."""
     tar = tarred([("x", dicom())])
     old = bytearray(tar)
     old[257:265] = bytes(8)
@@ -586,11 +596,42 @@ def test_what_can_not_be_sent_is_refused_with_the_reason(path: Path, case: str) 
 
 
 def test_what_is_no_image_needs_no_pixels(path: Path) -> None:
-    """A report has none; its class says so."""
-    report = "1.2.840.10008.5.1.4.1.1.88.11"
-    extra = {0x00080016: element(0x00080016, "UI", report)}
-    ((instance,), _, _) = found(path, meta(EXPLICIT, report) + body(extra=extra))
-    assert instance.sop_class_uid == report
+    """Raw data have none; their class says so."""
+    raw = "1.2.840.10008.5.1.4.1.1.66"
+    extra = {0x00080016: element(0x00080016, "UI", raw)}
+    ((instance,), _, _) = found(path, meta(EXPLICIT, raw) + body(extra=extra))
+    assert instance.sop_class_uid == raw
+
+
+LATE: dict[str, tuple[str, int, str]] = {
+    "document": ("104.1", 0x00420011, "OB"),
+    "report": ("88.11", 0x0040A730, "SQ"),
+    "key objects": ("88.59", 0x0040A730, "SQ"),
+    "waveform": ("9.1.1", 0x54000100, "SQ"),
+    "presentation state": ("11.1", 0x20500020, "CS"),
+    "presentation state with a table": ("11.1", 0x20500010, "SQ"),
+    "plan": ("481.5", 0x300A000C, "CS"),
+    "structure set": ("481.3", 0x30060002, "SH"),
+}
+
+
+@pytest.mark.parametrize("case", LATE)
+@pytest.mark.parametrize("syntax", [EXPLICIT, IMPLICIT, BIG])
+def test_what_ends_before_the_content_of_its_class_is_cut_short(
+    path: Path, case: str, syntax: str
+) -> None:
+    """Exactly between two elements; an empty element of Type 1 is no content, either."""
+    suffix, number, vr = LATE[case]
+    uid, form = f"1.2.840.10008.5.1.4.1.1.{suffix}", FORMS.get(syntax, Form())
+    before = {0x00080016: element(0x00080016, "UI", uid, form)}
+    before |= {tag: element(tag, "LO", "x", form) for tag in (0x00290010, 0x00291001)}
+    behind = element(number + 0x20000, "LO", "y", form)
+    start, data = meta(syntax, uid), body(form, before)
+    item_of_it = item(0xFFFEE000, 0, form) if vr == "SQ" else b"content "
+    for cut in (b"", element(number, vr, b"", form), behind):
+        assert "near its end" in reason(path, start + data + cut)
+    for end in (b"", behind):
+        assert len(sent(path, start + data + element(number, vr, item_of_it, form) + end)) == 1
 
 
 def test_pixels_may_be_elsewhere(path: Path) -> None:
@@ -941,6 +982,7 @@ def test_an_image_of_any_class_that_is_cut_before_its_pixels_is_refused(
 ) -> None:
     """What states rows, columns and bits has pixels, whatever its class."""
     extra = {0x00080016: element(0x00080016, "UI", SOP_CLASSES[name]), **described()}
+    extra[0x3004000A] = element(0x3004000A, "CS", "PLAN")  # which every dose has
     start = meta(EXPLICIT, SOP_CLASSES[name])
     assert "without pixel data" in reason(path, start + body(extra=extra))
     for missing in described():

@@ -226,12 +226,12 @@ def test_an_item_that_is_missing_is_cut_off(path: Path) -> None:
 
 
 def test_what_has_no_pixels_is_converted_too(path: Path) -> None:
-    """A report ends before any attribute of pixels."""
-    report = "1.2.840.10008.5.1.4.1.1.88.11"
+    """Raw data end before any attribute of pixels."""
+    raw = "1.2.840.10008.5.1.4.1.1.66"
     form = FORMS[IMPLICIT]
-    data = body(form, {0x00080016: element(0x00080016, "UI", report, form)})
-    extra = {0x00080016: element(0x00080016, "UI", report)}
-    whole = converted(path, meta(IMPLICIT, report) + data, EXPLICIT)
+    data = body(form, {0x00080016: element(0x00080016, "UI", raw, form)})
+    extra = {0x00080016: element(0x00080016, "UI", raw)}
+    whole = converted(path, meta(IMPLICIT, raw) + data, EXPLICIT)
     assert whole + pixels() == expected(EXPLICIT, extra)
 
 

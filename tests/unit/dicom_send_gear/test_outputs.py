@@ -1,111 +1,29 @@
-"""What a run leaves on the site, or in output/ where the site does not take it."""
+"""What a run leaves on its input file."""
 
 from __future__ import annotations
 
 import datetime as dt
 import json
-import logging
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
-from imaging_gears.dicom_send.outputs import Record, leave_report
+from imaging_gears.dicom_send.outputs import Record
 from imaging_gears.errors import DeliveryError, ImagingError, PermissionDeniedError, ServiceError
 from imaging_gears.gear.job import InputFile, Job
 from imaging_gears.model.findings import Finding, error_finding
-from imaging_gears.ports import ContainerRef, FileState
+from imaging_gears.ports import FileState
 from tests.fakes import InMemorySite
 
 MOMENT = dt.datetime(2026, 11, 20, 7, 2, 5, tzinfo=dt.UTC)
-FILES = {"r.csv": b"a\n", "r_instances.csv": b"b\n"}
-SESSION, ACQUISITION = ContainerRef("session", "e1"), ContainerRef("acquisition", "a1")
 REFUSED, DOWN = PermissionDeniedError("Flywheel refused."), ServiceError("Flywheel", "HTTP 503")
 FAILURE = (error_finding(DeliveryError("1 of 2 images were not sent.")),)
-
-
-@dataclass
-class Attached:
-    """Takes files, all of them or so many."""
-
-    takes: int = 9
-    error: ImagingError = DOWN
-    files: dict[str, bytes] = field(default_factory=dict)
-
-    def attach(self, container: ContainerRef, name: str, content: bytes) -> None:
-        """Keep a file, or raise the error."""
-        if len(self.files) >= self.takes:
-            raise self.error
-        self.files[f"{container.id}/{name}"] = content
 
 
 def left(output: Path) -> dict[str, bytes]:
     """Return what is in a folder."""
     return {each.name: each.read_bytes() for each in output.iterdir()}
-
-
-def test_an_attached_report_does_not_stay_in_output(tmp_path: Path) -> None:
-    """The platform would attach it a second time."""
-    site = Attached()
-    leave_report(site, SESSION, tmp_path, FILES, destination=ACQUISITION)
-    assert site.files == {"e1/r.csv": b"a\n", "e1/r_instances.csv": b"b\n"}
-    assert left(tmp_path) == {}
-
-
-@pytest.mark.parametrize("takes", [0, 1])
-def test_what_can_not_be_attached_stays_in_output(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture, takes: int
-) -> None:
-    """The log says where it is."""
-    site = Attached(takes)
-    leave_report(site, SESSION, tmp_path, FILES, destination=SESSION)
-    assert left(tmp_path) == dict(list(FILES.items())[takes:])
-    assert "stays in output/" in caplog.text
-
-
-@pytest.mark.parametrize(
-    ("destination", "level"), [(SESSION, logging.INFO), (ACQUISITION, logging.WARNING)]
-)
-def test_a_key_that_only_reads_leaves_the_report_to_the_platform(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture, destination: ContainerRef, level: int
-) -> None:
-    """It goes where it belongs if the job ran on the session, else a warning says where."""
-    with caplog.at_level(logging.INFO):
-        leave_report(Attached(0, REFUSED), SESSION, tmp_path, FILES, destination=destination)
-    assert left(tmp_path) == FILES
-    assert caplog.records[-1].levelno == level
-
-
-def test_a_report_is_attached_where_output_can_not_be_written(tmp_path: Path) -> None:
-    """A file stands where the folder should be, or there is no room for the second file."""
-    (tmp_path / "output").write_bytes(b"")
-    site = Attached()
-    leave_report(site, SESSION, tmp_path / "output", FILES, destination=SESSION)
-    assert site.files == {"e1/r.csv": b"a\n", "e1/r_instances.csv": b"b\n"}
-    (tmp_path / "second" / "r_instances.csv").mkdir(parents=True)
-    site = Attached()
-    leave_report(site, SESSION, tmp_path / "second", FILES, destination=SESSION)
-    assert len(site.files) == 2
-    assert [each.name for each in (tmp_path / "second").iterdir()] == ["r_instances.csv"]
-
-
-@pytest.mark.parametrize("takes", [0, 1])
-def test_a_report_that_can_be_left_nowhere_is_an_error(tmp_path: Path, takes: int) -> None:
-    """Neither the site nor the folder takes all of it."""
-    (tmp_path / "output").write_bytes(b"")
-    with pytest.raises(OSError, match="exists"):
-        leave_report(Attached(takes), SESSION, tmp_path / "output", FILES, destination=SESSION)
-    with pytest.raises(OSError, match="exists"):
-        leave_report(None, None, tmp_path / "output", FILES, destination=None)
-
-
-def test_without_a_site_the_report_is_in_output(tmp_path: Path) -> None:
-    """A local run."""
-    leave_report(None, None, tmp_path, FILES, destination=None)
-    assert left(tmp_path) == FILES
-
-
-# -- the record on the input -----------------------------------------------------------------------
 
 
 @dataclass

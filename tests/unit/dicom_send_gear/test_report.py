@@ -172,6 +172,15 @@ def test_any_two_labels_make_names_that_can_be_stored(
         assert len(f".{name}.part".encode()) <= 255
 
 
+@pytest.mark.parametrize(
+    "mark", [chr(each) for each in (0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A))]
+)
+def test_a_label_can_not_turn_the_name_around(mark: str) -> None:
+    """What sets the direction of text would show another name than the true one."""
+    place = Place(group="g", containers=((ContainerRef("session", "e"), f"a{mark}vsc.b"),))
+    assert report_names(place, MOMENT)[0] == "dicom-send_report-a-vsc.b_2026-11-20_07:02:05.csv"
+
+
 def test_a_label_is_cut_between_characters() -> None:
     """At 90 bytes; what would be half a character is left out."""
     for label, kept in (

@@ -19,13 +19,15 @@ from imaging_gears.ports import ContainerRef, TlsFiles
 from tests.unit.dicom.builders import packed_zip
 from tests.unit.dicom_send_gear.world import REQUIRED, FakeServer, stored
 
+# An address is looked up without a name service.
+HERE = {**REQUIRED, "destination": "127.0.0.1"}
 SESSION = ContainerRef("session", "65f000000000000000000003")
 
 
 def job(*names: str, **changes: Any) -> Job:  # noqa: ANN401 - fields of a job
     """Return a job with inputs of these names."""
     files = {name: InputFile(path=Path(f"/input/{name}"), name=name) for name in names}
-    return Job(**{"gear_version": "1", "files": files, "config": REQUIRED, **changes})
+    return Job(**{"gear_version": "1", "files": files, "config": HERE, **changes})
 
 
 def config(**changes: object) -> SendConfig:
@@ -126,8 +128,7 @@ def test_examining_an_archive_is_progress_for_the_watchdog(tmp_path: Path) -> No
 
     (tmp_path / "a.zip").write_bytes(packed_zip([(str(n), b"text") for n in range(50)]))
     path = tmp_path / "a.zip"
-    given = job(config={**REQUIRED, "destination": "127.0.0.1"})
-    given = replace(given, files={"file": InputFile(path=path, name="a.zip")})
+    given = replace(job(), files={"file": InputFile(path=path, name="a.zip")})
     assert Gear(given, tmp_path, Counting(60)).run() == 1
     assert len(calls) >= 50
 

@@ -139,6 +139,9 @@ class FakeServer:
         """There is no other."""
         return self.given_up
 
+    def look_up(self) -> None:
+        """Its name is known."""
+
     def echo(self) -> None:
         """Count it."""
         self.requests.append("echo")
