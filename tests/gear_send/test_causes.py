@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -114,6 +115,57 @@ def test_a_dry_run_names_the_cause(session: Session) -> None:
     left = {each.name: each.read_text() for each in (folder / "output").glob("*_dry-run_*.csv")}
     ((*_, status),), ((*_, reason),) = tables(left)
     assert (status, reason) == ("Failed", "not tried: the run ended before")
+
+
+@pytest.mark.parametrize(
+    ("wrong", "code"),
+    [
+        ({"called_ae": ""}, "config-invalid"),
+        ({"group": "0x0022"}, "config-invalid"),
+        ({"tls_enabled": True}, "tls-files-invalid"),
+    ],
+)
+@pytest.mark.parametrize("identified", [True, False])
+def test_a_job_that_ends_before_it_reached_its_file_takes_an_earlier_pass_away(
+    session: Session, wrong: dict[str, object], code: str, *, identified: bool
+) -> None:
+    """FAIL with the error's code and the file's path, also where config.json has no file_id."""
+    file_id = session.acquisition("T1", zipped(*slices(1)))
+    assert session.run(on_file(session, file_id)).code == 0
+    assert session.sandbox.site.file(file_id)["tags"] == ["dicom-send-PASS"]
+    folder = on_file(session, file_id, **wrong)
+    document = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    if not identified:
+        del document["inputs"]["file"]["object"]
+        (folder / "config.json").write_text(json.dumps(document), encoding="utf-8")
+    ended = session.run(folder)
+    file = session.sandbox.site.file(file_id)
+    validation = file["info"]["qc"]["dicom-send"]["validation"]
+    assert (ended.code, validation["state"], file["tags"]) == (1, "FAIL", ["dicom-send-FAIL"])
+    assert [each["code"] for each in validation["data"]] == [code]
+    assert validation["data"][0]["flywheel_path"].endswith("/T1/files/Quixote.dicom.zip")
+    assert f"FAILED ({code}): " in ended.out.splitlines()[-1]
+
+
+def test_a_dry_run_that_ends_early_writes_nothing(session: Session) -> None:
+    """As any other dry run."""
+    file_id = session.acquisition("T1", zipped(*slices(1)))
+    before = session.sandbox.site.dump()
+    assert session.run(on_file(session, file_id, called_ae="", dry_run=True)).code == 1
+    assert session.sandbox.site.dump() == before
+
+
+def test_an_early_end_without_a_key_says_that_nothing_is_recorded(session: Session) -> None:
+    """An earlier verdict may stand there still."""
+    file_id = session.acquisition("T1", zipped(*slices(1)))
+    folder = on_file(session, file_id, called_ae="")
+    document = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    del document["inputs"]["api-key"]
+    (folder / "config.json").write_text(json.dumps(document), encoding="utf-8")
+    ended = session.run(folder)
+    assert ended.code == 1
+    assert ended.out.count("the QC result could not be written on the input file") == 1
+    assert "FAILED (config-invalid): " in ended.out.splitlines()[-1]
 
 
 def test_images_that_are_refused_are_the_cause_themselves(session: Session) -> None:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from imaging_gears.adapters.dimse import DimseServer
-from imaging_gears.adapters.flywheel import SERVICE, parse_site_key
+from imaging_gears.adapters.flywheel import SERVICE
 from imaging_gears.adapters.flywheel_files import FlywheelFiles
 from imaging_gears.adapters.tries import Tries
 from imaging_gears.dicom_send import GEAR
@@ -42,7 +42,7 @@ from imaging_gears.errors import (
     TlsFilesError,
 )
 from imaging_gears.gear.context import gear_folder
-from imaging_gears.gear.inputs import found
+from imaging_gears.gear.inputs import found, own_key
 from imaging_gears.gear.job import Job, parse_config
 from imaging_gears.gear.joblog import log, step
 from imaging_gears.gear.start import (
@@ -113,11 +113,7 @@ class Gear:
         given, destination = self.job.files.get(FILE), self.job.destination
         if given is not None and given.file_id is None and destination is None:
             return  # a local run: there is the file, and no site
-        if self.job.site_key is None:
-            message = "The job has no input api-key, so its site is not known."
-            raise ConfigError(message, location="inputs.api-key")
-        key = parse_site_key(self.job.site_key, location="the input api-key")
-        self.site = FlywheelFiles(key, Tries(SERVICE, self.requests))
+        self.site = FlywheelFiles(own_key(self.job), Tries(SERVICE, self.requests))
         if given is not None:
             self._find_input(self.site)
         elif destination is None:
@@ -280,15 +276,26 @@ class Gear:
     def _leave_record(
         self, errors: Sequence[ImagingError], moment: dt.datetime, *, cancelled: bool
     ) -> None:
-        if FILE not in self.job.files or self.site is None or self._dry:
+        if FILE not in self.job.files or self._dry:
             return
+        why = "The job was cancelled." if cancelled else self._unreached()
         findings = tuple(map(error_finding, errors))
         path = self.files[0].path if self.files else None
         record = Record(job=self.job, findings=findings, path=path, moment=moment)
-        if cancelled:
-            record.left_out()
-        else:
+        if why is not None:
+            record.left_out(why)
+        elif self.site is not None:
             record.write(self.site, self.folder / "output", succeeds=not errors)
+
+    def _unreached(self) -> str | None:
+        """Find the input if the run has failed before it did; return why it can't be found."""
+        if self.site is not None:
+            return None
+        try:
+            self._find()
+        except ImagingError as error:
+            return error.message
+        return None
 
 
 _COUNTS = ("in_series", "sent")

@@ -80,9 +80,9 @@ def test_a_group_that_can_hold_no_private_tag_is_refused(group: str) -> None:
 @pytest.mark.parametrize(
     ("given", "code"),
     [
-        (job(), "config-invalid"),
+        (job(), "key-of-another-site"),
         (job(site_key="127.0.0.1:9:__force_insecure:k"), "nothing-to-send"),
-        (job(destination=SESSION), "config-invalid"),
+        (job(destination=SESSION), "key-of-another-site"),
         (job(destination=SESSION, site_key="none"), "key-of-another-site"),
         (job("file", config={**REQUIRED, "port": 0}), "config-invalid"),
     ],
