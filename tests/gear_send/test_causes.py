@@ -1,4 +1,4 @@
-"""Why nothing was sent: the QC record and the last line of the log name the cause."""
+"""Why something was not sent: the QC record and the last line of the log name the cause."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import pytest
 from pynetdicom import AE, evt
 from pynetdicom.sop_class import MRImageStorage
 
+from imaging_gears.sandbox import Fault
 from tests.gear_send.send_helpers import (
     Ended,
     Session,
@@ -45,7 +46,8 @@ def codes(session: Session, file_id: str, ended: Ended) -> list[str]:
     validation = session.sandbox.site.file(file_id)["info"]["qc"]["dicom-send"]["validation"]
     assert (ended.code, validation["state"]) == (1, "FAIL"), ended.out
     found = [each["code"] for each in validation["data"]]
-    assert f"FAILED ({found[0]}): 0 of 2 images of 1 files sent" in ended.out.splitlines()[-1]
+    ending = f"FAILED ({', '.join(found)}): 0 of 2 images of 1 files sent"
+    assert ending in ended.out.splitlines()[-1]
     return found
 
 
@@ -174,3 +176,45 @@ def test_images_that_are_refused_are_the_cause_themselves(session: Session) -> N
     file_id = session.acquisition("T1", zipped(first[:-1], cut[:-1]))
     ended = session.run(on_file(session, file_id))
     assert codes(session, file_id, ended) == ["images-not-sent"]
+
+
+DOWNLOAD = "/{kind}/{id}/files/{name}"
+
+
+@pytest.mark.parametrize(
+    ("status", "times", "code"),
+    [(500, 3, "service-unavailable"), (404, 1, "not-found"), (403, 1, "permission-denied")],
+)
+def test_a_file_that_can_not_be_downloaded_is_told_as_that(
+    session: Session, status: int, times: int, code: str
+) -> None:
+    """The last line has its code, the sentence says what to do; no DICOM server is suspected."""
+    session.acquisition("T1", zipped(*slices(1)))
+    session.acquisition("T2", zipped(*slices(1, "1.2.826.0.1.7.2")))
+    fault = Fault(
+        service="flywheel", method="GET", route=DOWNLOAD, times=times, kind="status", status=status
+    )
+    session.sandbox.faults.add(fault)
+    ended = session.run_all(file_download_retry_time=0)
+    assert ended.code == 1
+    assert f"FAILED ({code}): 1 of 1 images of 2 files sent" in ended.out.splitlines()[-1]
+    assert "images-not-sent" not in ended.out
+    assert "the DICOM server's administrator" not in ended.out
+
+
+def test_a_download_that_failed_and_an_image_that_was_refused_are_both_told(
+    session: Session,
+) -> None:
+    """Neither hides the other, and the counts are those of the images."""
+    whole, cut = slices(2)
+    session.acquisition("T1", zipped(*slices(1, "1.2.826.0.1.7.2")))
+    session.acquisition("T2", zipped(whole, cut[:-1]))
+    fault = Fault(
+        service="flywheel", method="GET", route=DOWNLOAD, times=3, kind="status", status=500
+    )
+    session.sandbox.faults.add(fault)
+    ended = session.run_all(file_download_retry_time=0)
+    last = ended.out.splitlines()[-1]
+    assert "FAILED (service-unavailable, images-not-sent): 1 of 2 images of 2 files" in last
+    assert "images-not-sent: 1 of 2 images were not sent; 2 of 2 files are not" in ended.out
+    assert "service-unavailable: Flywheel did not answer usably while downloading" in ended.out

@@ -144,7 +144,8 @@ def test_a_server_that_is_not_there_ends_the_run(session: Session) -> None:
     assert ended.code == 1
     assert f"127.0.0.1:{session.archive.port}" in ended.out
     assert "dicom-server-unreachable: " in ended.out
-    assert "FAILED (dicom-server-unreachable): 0 of 2 images" in ended.out.splitlines()[-1]
+    codes = "dicom-server-unreachable, images-not-sent"
+    assert f"FAILED ({codes}): 0 of 2 images" in ended.out.splitlines()[-1]
     table = rows(only(session.reports(), next(n for n in session.reports() if "inst" not in n)))
     assert [row[5] for row in table[1:]] == ["Failed", "Failed"]
 

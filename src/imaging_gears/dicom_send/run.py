@@ -27,6 +27,7 @@ from imaging_gears.dicom_send.main import DicomSend, discreet
 from imaging_gears.dicom_send.outputs import Record, leave_report
 from imaging_gears.dicom_send.report import (
     FileReport,
+    causes,
     files_csv,
     instances_csv,
     log_table,
@@ -197,18 +198,22 @@ class Gear:
     # -- the end --------------------------------------------------------------------------------
 
     def _verdict(self, server: DicomServer) -> tuple[ImagingError, ...]:
-        """Return why the job fails, the cause first; nothing where all that was to be sent was."""
+        """Return why the job fails, the causes first; nothing where all that was to be sent was."""
         bad = sum(each.status != "Complete" for each in self.reports)
         if not bad:
             return ()
+        found = causes(self.reports)
+        if (trouble := server.trouble) is not None:
+            found = (trouble, *(each for each in found if each.code != trouble.code))
+        if not any(each.lacks_images for each in self.reports):
+            return found
         wanted, sent = (sum(getattr(each, name) for each in self.reports) for name in _COUNTS)
         were = "would not be" if self._dry else "were not"
         message = (
             f"{wanted - sent} of {wanted} images {were} sent; {bad} of {len(self.reports)} files"
             " are not complete."
         )
-        cause = server.trouble
-        return (*(() if cause is None else (cause,)), DeliveryError(message))
+        return (*found, DeliveryError(message))
 
     @property
     def _dry(self) -> bool:
@@ -304,7 +309,8 @@ _ENDS = {0: "complete", CANCELLED: "CANCELLED"}
 
 def _end(code: int, errors: Sequence[ImagingError]) -> str:
     """Return the first words of the last line: how a run ended, and of what."""
-    return _ENDS.get(code) or (f"FAILED ({errors[0].code})" if errors else "FAILED")
+    codes = ", ".join(each.code for each in errors)
+    return _ENDS.get(code) or (f"FAILED ({codes})" if errors else "FAILED")
 
 
 def dicom_server(config: SendConfig, job: Job) -> DimseServer:
