@@ -14,6 +14,7 @@ from imaging_gears.adapters.dimse_failures import (
     AssociationLostError,
     AssociationRefusedError,
     Failure,
+    not_tried,
 )
 from imaging_gears.adapters.dimse_opening import Limits, Opening, check_pynetdicom
 from imaging_gears.adapters.dimse_sending import Pause, Sending
@@ -217,7 +218,7 @@ class DimseServer:
 
 
 def _not_tried(items: Sequence[Sendable], end: Failure) -> Iterator[Sent]:
-    return (Sent(number=item.number, outcome="failed", reason=end.reason) for item in items)
+    return (Sent(number=item.number, outcome="failed", reason=not_tried(end)) for item in items)
 
 
 def _pair(item: Sendable) -> SyntaxPair:
