@@ -342,8 +342,10 @@ class DicomServer(Protocol):
     def trouble(self) -> ImagingError | None:
         """Return why it was given up, or that it was out of resources last; None while it works."""
 
-    def echo(self) -> None:
-        """Verify that the server answers (C-ECHO).
+    def echo(self) -> bool:
+        """Verify that the server answers (C-ECHO); return False where it does not offer that.
+
+        Such a server may take images all the same.
 
         Raises:
             ConfigError: it does not want us.

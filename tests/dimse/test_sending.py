@@ -308,9 +308,18 @@ def test_nothing_is_sent_without_instances() -> None:
     assert list(server_at(free_port()).send([], converted)) == []
 
 
+def test_a_server_without_verification_is_asked_for_its_contexts_all_the_same() -> None:
+    """It refuses the context of C-ECHO and takes images."""
+    with scripted(lambda *_: 0, contexts=(MR,)) as scp:
+        server = server_at(scp.port)
+        assert server.echo() is False
+        assert server.offers({(MR, EXPLICIT)}) == {(MR, EXPLICIT): None}
+    assert server.given_up is None
+
+
 def test_echo_and_find_of_a_storage_server(tmp_path: Path) -> None:
     """A plain storescp answers C-ECHO, and offers no C-FIND."""
     with storescp(tmp_path / "in", "--fork") as scp:
         server = server_at(scp.port)
-        server.echo()
+        assert server.echo()
         assert server.stored([item(0)]) is None

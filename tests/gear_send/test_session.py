@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 from pydicom.data import get_testdata_file
+from pynetdicom import AE
+from pynetdicom.sop_class import CTImageStorage, MRImageStorage
 
 from tests.gear_send.send_helpers import Session, kill, only, rows, slices, zipped
 
@@ -117,6 +119,25 @@ def test_a_dry_run_says_what_the_server_would_refuse(session: Session) -> None:
     (path,) = (folder / "output").glob("*_instances.csv")
     told = rows(path.read_text(encoding="utf-8"))[1:]
     assert [(row[3], row[6]) for row in told] == [("2", "failed")]
+
+
+@pytest.mark.parametrize(("takes", "code"), [(MRImageStorage, 0), (CTImageStorage, 1)])
+def test_a_dry_run_on_a_server_without_verification_depends_on_the_contexts(
+    session: Session, takes: str, code: int
+) -> None:
+    """It says that C-ECHO is not offered, and goes on to what the images need."""
+    session.acquisition("T1", zipped(*slices(2)))
+    ae = AE(ae_title="PACS")
+    ae.add_supported_context(takes)
+    server = ae.start_server(("127.0.0.1", 0), block=False)
+    try:
+        ended = session.run_all(port=server.server_address[1], dry_run=True)
+    finally:
+        server.shutdown()
+    assert ended.code == code, ended.out
+    assert "the server refuses the presentation context of verification (C-ECHO)" in ended.out
+    would = 0 if code else 2
+    assert f"{would} of 2 images of 1 files would be sent" in ended.out.splitlines()[-1]
 
 
 def test_a_report_that_can_not_be_attached_stays_in_output(session: Session) -> None:

@@ -98,8 +98,12 @@ class DimseServer:
             return self.given_up
         return self._error(last, _SENDING) if last.kind is OutOfResourcesError else None
 
-    def echo(self) -> None:
+    def echo(self) -> bool:
         """Verify that the server answers (C-ECHO, PS3.4 annex A).
+
+        Returns:
+            False where it refuses the presentation context for that: it may take images all the
+            same.
 
         Raises:
             ConfigError: it does not want us; of which kind says why.
@@ -107,11 +111,12 @@ class DimseServer:
         """
         with self._association([_VERIFICATION], "verifying it") as association:
             if _VERIFICATION not in association.accepted:
-                raise ServiceError(self.name, "it does not offer verification (C-ECHO)")
+                return False
             reply = association.echo(_VERIFICATION)
         if reply.status != SUCCESS:
             problem = status_text(reply.status, reply.comment)
             raise ServiceError(self.name, problem, while_="verifying it")
+        return True
 
     def offers(self, pairs: Collection[SyntaxPair]) -> Mapping[SyntaxPair, str | None]:
         """Return for each pair None if such instances would be accepted, else why not.

@@ -150,8 +150,7 @@ class Gear:
         self.reports = run.reports
         try:
             if config.dry_run:
-                with step("C-ECHO"):
-                    server.echo()
+                _echo(server)
             if FILE in self.job.files:
                 run.run(iter([self._given()]))
                 return
@@ -363,6 +362,22 @@ def mark_of(config: SendConfig) -> Mark:
     mark = Mark(group=config.group_number, creator=config.identifier, value=config.tag_value)
     check_mark(mark)
     return mark
+
+
+def _echo(server: DicomServer) -> None:
+    """Ask whether the server answers, which one need not offer that takes images.
+
+    Raises:
+        ConfigError, ServiceError: it wants nothing of us, or does not answer.
+    """
+    with step("C-ECHO") as remarks:
+        offered = server.echo()
+        remarks.append("answered" if offered else "not offered")
+    if not offered:
+        log.warning(
+            "the server refuses the presentation context of verification (C-ECHO); it may take"
+            " images all the same, and is asked for theirs"
+        )
 
 
 def converted(image: Image, transfer_syntax_uid: str) -> Image:

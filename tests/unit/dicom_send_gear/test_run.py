@@ -142,7 +142,7 @@ def test_a_dry_run_that_ends_in_its_echo_leaves_a_report(
     """Refused or cancelled before anything was asked: each file has its row all the same."""
 
     class Refusing(FakeServer):
-        def echo(self) -> None:
+        def echo(self) -> bool:
             raise failure
 
     monkeypatch.setattr(run, "dicom_server", lambda *_: Refusing())

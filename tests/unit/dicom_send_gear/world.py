@@ -139,9 +139,10 @@ class FakeServer:
         """There is no other."""
         return self.given_up
 
-    def echo(self) -> None:
+    def echo(self) -> bool:
         """Count it."""
         self.requests.append("echo")
+        return True
 
     def offers(self, pairs: Collection[SyntaxPair]) -> Mapping[SyntaxPair, str | None]:
         """Say what would be refused."""
