@@ -27,6 +27,7 @@ OF_SENDING: tuple[type[ImagingError], ...] = (
     errors.AssociationRejectedError,
     errors.CalledAeTitleError,
     errors.CallingAeTitleError,
+    errors.NoDicomServerError,
     errors.DeliveryError,
     errors.UnreachableError,
     errors.OutOfResourcesError,

@@ -15,6 +15,7 @@
     + AssociationRejectedError    the DICOM server does not want an association with us
     + CalledAeTitleError          the DICOM server does not know the AE title it was called by
     + CallingAeTitleError         the DICOM server does not know our AE title
+    + NoDicomServerError          what answers there is no DICOM server
   x InputFileError              - this file can't be used
     + NotDicomError               no DICOM, neither the file nor anything in it
     + ArchiveError                an archive that can't be opened
@@ -248,6 +249,20 @@ class CallingAeTitleError(ConfigError):
     code = "calling-ae-title-unknown"
     cause = "The DICOM server rejected the association: it does not know the title in calling_ae."
     remedy = "Correct calling_ae, or ask the DICOM server's administrator to let this AE title in."
+
+
+class NoDicomServerError(ConfigError):
+    """What answers there is no DICOM server."""
+
+    code = "no-dicom-server"
+    cause = (
+        "What answers at destination and port is no DICOM server: its answer to the association"
+        " request is none of those that PS3.8 9.3 has (A-ASSOCIATE-AC, A-ASSOCIATE-RJ, A-ABORT)."
+    )
+    remedy = (
+        "Correct destination and port, where another program listens, such as a web server; ask the"
+        " DICOM server's administrator for them."
+    )
 
 
 class InputFileError(ImagingError):

@@ -356,8 +356,10 @@ class DicomServer(Protocol):
             UnreachableError: it does not.
         """
 
-    def echo(self) -> None:
-        """Verify that the server answers (C-ECHO).
+    def echo(self) -> bool:
+        """Verify that the server answers (C-ECHO); return False where it does not offer that.
+
+        Such a server may take images all the same.
 
         Raises:
             ConfigError: it does not want us.

@@ -6,6 +6,7 @@ import socket
 import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,7 @@ from imaging_gears.errors import (
     CalledAeTitleError,
     CallingAeTitleError,
     ImagingError,
+    NoDicomServerError,
     OutOfResourcesError,
     TlsRefusedError,
     UnreachableError,
@@ -119,6 +121,58 @@ def test_a_server_that_hangs_up_at_once_is_unreachable() -> None:
     with listening(lambda connection: connection.close()) as port:
         ends = ends_of(server_at(port))
     assert [type(each) for each in ends] == [UnreachableError] * 2
+
+
+BUSY = b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n"
+SHORT = bytes([3, 0, 0, 0, 0, 1, 9])  # the type of A-ASSOCIATE-RJ, and not its length
+RELEASED = bytes([6, 0, 0, 0, 0, 4, 0, 0, 0, 0])  # a PDU, and none that answers a request
+
+
+@pytest.mark.parametrize(
+    ("said", "stays"),
+    [
+        (BUSY, True),
+        (BUSY, False),
+        (b"?", True),
+        (b"?", False),
+        (RELEASED, True),
+        (RELEASED, False),
+        (b"SSH-2.0-OpenSSH_9.2\r\n", False),
+        (SHORT, True),
+    ],
+)
+def test_what_is_no_dicom_server_is_told_as_that(said: bytes, *, stays: bool) -> None:
+    """It answers at once and not in DICOM, and closes the connection or does not."""
+
+    def serve(connection: socket.socket) -> None:
+        connection.recv(9999)
+        connection.sendall(said)
+        if stays:
+            # Until the client closes it.
+            while connection.recv(9999):
+                pass
+
+    with listening(serve) as port:
+        ends = ends_of(server_at(port, limits=replace(QUICK, answer=0.5)))
+    assert [type(each) for each in ends] == [NoDicomServerError] * 2
+    assert all(f"127.0.0.1:{port}" in each.message for each in ends)
+    assert all("is no DICOM server" in each.message for each in ends)
+    assert all("destination and port" in each.sentence() for each in ends)
+
+
+def test_a_server_that_speaks_tls_only_is_no_other_program(tmp_path: Path) -> None:
+    """It answers with an alert: what has to be checked is tls_enabled."""
+    own = Authority(tmp_path, "authority").issue("server")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(own.cert, own.key)
+
+    def serve(connection: socket.socket) -> None:
+        context.wrap_socket(connection, server_side=True)
+
+    with listening(serve) as port:
+        ends = ends_of(server_at(port))
+    assert [type(each) for each in ends] == [UnreachableError] * 2
+    assert all("TLS" in each.message and "tls_enabled" in each.sentence() for each in ends)
 
 
 def test_a_server_without_room_is_out_of_resources() -> None:

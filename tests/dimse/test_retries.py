@@ -259,7 +259,7 @@ def test_a_full_server_is_given_up_within_the_waits(associations: int) -> None:
 
 
 def test_what_was_tried_tells_its_own_status_when_the_server_is_given_up() -> None:
-    """With the comment and the status; what was never tried has neither."""
+    """With the comment and the status; what was never tried says so, and has neither."""
     with scripted(lambda *_: full()) as scp:
         results = send_numbers(server_at(scp.port, associations=1), range(10))
     tried = set(tries(scp))
@@ -267,6 +267,7 @@ def test_what_was_tried_tells_its_own_status_when_the_server_is_given_up() -> No
     for at, each in results.items():
         assert each.status == (FULL if at in tried else None)
         assert (COMMENT in each.reason) == (at in tried)
+        assert each.reason.startswith("not tried: the server was given up") == (at not in tried)
         assert "status 0xA700, out of resources" in each.reason
 
 
@@ -320,5 +321,7 @@ def test_a_server_that_dies_after_a_bad_image_is_given_up() -> None:
         server = server_at(scp.port)
         send_numbers(server, [0])
     results = send_numbers(server, range(1, 10))
-    assert {each.reason for each in results.values()} == {"the connection was refused"}
+    assert {each.reason for each in results.values()} == {
+        "not tried: the server was given up (the connection was refused)"
+    }
     assert server.given_up is not None

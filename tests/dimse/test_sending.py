@@ -163,7 +163,9 @@ def test_nobody_listens() -> None:
     port = free_port()
     server = server_at(port, pause=waits.append)
     results = send(server, [item(at) for at in range(10)])
-    assert {each.reason for each in results.values()} == {"the connection was refused"}
+    assert {each.reason for each in results.values()} == {
+        "not tried: the server was given up (the connection was refused)"
+    }
     assert waits == list(QUICK.waits)
     with pytest.raises(ServiceError, match=f"127.0.0.1:{port} .*the connection was refused"):
         server.echo()
@@ -313,9 +315,18 @@ def test_nothing_is_sent_without_instances() -> None:
     assert list(server_at(free_port()).send([], converted)) == []
 
 
+def test_a_server_without_verification_is_asked_for_its_contexts_all_the_same() -> None:
+    """It refuses the context of C-ECHO and takes images."""
+    with scripted(lambda *_: 0, contexts=(MR,)) as scp:
+        server = server_at(scp.port)
+        assert server.echo() is False
+        assert server.offers({(MR, EXPLICIT)}) == {(MR, EXPLICIT): None}
+    assert server.given_up is None
+
+
 def test_echo_and_find_of_a_storage_server(tmp_path: Path) -> None:
     """A plain storescp answers C-ECHO, and offers no C-FIND."""
     with storescp(tmp_path / "in", "--fork") as scp:
         server = server_at(scp.port)
-        server.echo()
+        assert server.echo()
         assert server.stored([item(0)]) is None

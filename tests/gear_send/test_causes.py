@@ -1,7 +1,8 @@
-"""Why nothing was sent: the QC record and the last line of the log name the cause."""
+"""Why something was not sent: the QC record and the last line of the log name the cause."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -9,6 +10,7 @@ import pytest
 from pynetdicom import AE, evt
 from pynetdicom.sop_class import MRImageStorage
 
+from imaging_gears.sandbox import Fault
 from tests.dimse.peers import free_port
 from tests.gear_send.send_helpers import (
     Ended,
@@ -44,7 +46,8 @@ def codes(session: Session, file_id: str, ended: Ended) -> list[str]:
     validation = session.sandbox.site.file(file_id)["info"]["qc"]["dicom-send"]["validation"]
     assert (ended.code, validation["state"]) == (1, "FAIL"), ended.out
     found = [each["code"] for each in validation["data"]]
-    assert f"FAILED ({found[0]}): 0 of 2 images of 1 files sent" in ended.out.splitlines()[-1]
+    ending = f"FAILED ({', '.join(found)}): 0 of 2 images of 1 files sent"
+    assert ending in ended.out.splitlines()[-1]
     return found
 
 
@@ -131,9 +134,102 @@ def test_a_dry_run_names_the_cause(session: Session) -> None:
     assert (status, reason) == ("Failed", "not tried: the run ended before")
 
 
+@pytest.mark.parametrize(
+    ("wrong", "code"),
+    [
+        ({"called_ae": ""}, "config-invalid"),
+        ({"group": "0x0022"}, "config-invalid"),
+        ({"tls_enabled": True}, "tls-files-invalid"),
+    ],
+)
+@pytest.mark.parametrize("identified", [True, False])
+def test_a_job_that_ends_before_it_reached_its_file_takes_an_earlier_pass_away(
+    session: Session, wrong: dict[str, object], code: str, *, identified: bool
+) -> None:
+    """FAIL with the error's code and the file's path, also where config.json has no file_id."""
+    file_id = session.acquisition("T1", zipped(*slices(1)))
+    assert session.run(on_file(session, file_id)).code == 0
+    assert session.sandbox.site.file(file_id)["tags"] == ["dicom-send-PASS"]
+    folder = on_file(session, file_id, **wrong)
+    document = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    if not identified:
+        del document["inputs"]["file"]["object"]
+        (folder / "config.json").write_text(json.dumps(document), encoding="utf-8")
+    ended = session.run(folder)
+    file = session.sandbox.site.file(file_id)
+    validation = file["info"]["qc"]["dicom-send"]["validation"]
+    assert (ended.code, validation["state"], file["tags"]) == (1, "FAIL", ["dicom-send-FAIL"])
+    assert [each["code"] for each in validation["data"]] == [code]
+    assert validation["data"][0]["flywheel_path"].endswith("/T1/files/Quixote.dicom.zip")
+    assert f"FAILED ({code}): " in ended.out.splitlines()[-1]
+
+
+def test_a_dry_run_that_ends_early_writes_nothing(session: Session) -> None:
+    """As any other dry run."""
+    file_id = session.acquisition("T1", zipped(*slices(1)))
+    before = session.sandbox.site.dump()
+    assert session.run(on_file(session, file_id, called_ae="", dry_run=True)).code == 1
+    assert session.sandbox.site.dump() == before
+
+
+def test_an_early_end_without_a_key_says_that_nothing_is_recorded(session: Session) -> None:
+    """An earlier verdict may stand there still."""
+    file_id = session.acquisition("T1", zipped(*slices(1)))
+    folder = on_file(session, file_id, called_ae="")
+    document = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    del document["inputs"]["api-key"]
+    (folder / "config.json").write_text(json.dumps(document), encoding="utf-8")
+    ended = session.run(folder)
+    assert ended.code == 1
+    assert ended.out.count("the QC result could not be written on the input file") == 1
+    assert "FAILED (config-invalid): " in ended.out.splitlines()[-1]
+
+
 def test_images_that_are_refused_are_the_cause_themselves(session: Session) -> None:
     """The server works, and this is no fault of it."""
     first, cut = slices(2)
     file_id = session.acquisition("T1", zipped(first[:-1], cut[:-1]))
     ended = session.run(on_file(session, file_id))
     assert codes(session, file_id, ended) == ["images-not-sent"]
+
+
+DOWNLOAD = "/{kind}/{id}/files/{name}"
+
+
+@pytest.mark.parametrize(
+    ("status", "times", "code"),
+    [(500, 3, "service-unavailable"), (404, 1, "not-found"), (403, 1, "permission-denied")],
+)
+def test_a_file_that_can_not_be_downloaded_is_told_as_that(
+    session: Session, status: int, times: int, code: str
+) -> None:
+    """The last line has its code, the sentence says what to do; no DICOM server is suspected."""
+    session.acquisition("T1", zipped(*slices(1)))
+    session.acquisition("T2", zipped(*slices(1, "1.2.826.0.1.7.2")))
+    fault = Fault(
+        service="flywheel", method="GET", route=DOWNLOAD, times=times, kind="status", status=status
+    )
+    session.sandbox.faults.add(fault)
+    ended = session.run_all(file_download_retry_time=0)
+    assert ended.code == 1
+    assert f"FAILED ({code}): 1 of 1 images of 2 files sent" in ended.out.splitlines()[-1]
+    assert "images-not-sent" not in ended.out
+    assert "the DICOM server's administrator" not in ended.out
+
+
+def test_a_download_that_failed_and_an_image_that_was_refused_are_both_told(
+    session: Session,
+) -> None:
+    """Neither hides the other, and the counts are those of the images."""
+    whole, cut = slices(2)
+    session.acquisition("T1", zipped(*slices(1, "1.2.826.0.1.7.2")))
+    session.acquisition("T2", zipped(whole, cut[:-1]))
+    fault = Fault(
+        service="flywheel", method="GET", route=DOWNLOAD, times=3, kind="status", status=500
+    )
+    session.sandbox.faults.add(fault)
+    ended = session.run_all(file_download_retry_time=0)
+    last = ended.out.splitlines()[-1]
+    assert "FAILED (service-unavailable, images-not-sent): 1 of 2 images of 2 files" in last
+    assert "images-not-sent: 1 of 2 images were not sent; 2 of 2 files are not" in ended.out
+    assert "service-unavailable: Flywheel did not answer usably while downloading" in ended.out

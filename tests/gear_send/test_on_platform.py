@@ -57,6 +57,25 @@ def test_a_key_that_only_reads_is_enough(platform: Sandbox, archive: Archive, cu
         assert file["info"]["qc"][GEAR]["validation"]["state"] == "PASS"
 
 
+def test_a_job_that_ends_early_with_a_key_that_only_reads_says_what_stays(
+    platform: Sandbox,
+) -> None:
+    """It can't take the verdict of an earlier run away; one sentence of the log says so."""
+    site, acquisition = platform.site, platform.site.lookup(ACQUISITION)["_id"]
+    file_id = site.upload(acquisition, "a.zip", zipped(*slices(1)), type="dicom")["file_id"]
+    site.change_file(file_id, {"tags": ["dicom-send-PASS"]})
+    config = {"destination": "127.0.0.1", "called_ae": "PACS", "group": "0x0022"}
+    with Person(platform.key("coordinator")) as person:
+        job_id = person.run_gear(GEAR, "file", file_id, config)
+        platform.wait_for_jobs(60)
+        job = person.job(job_id)
+    assert job["state"] == "failed"
+    assert site.file(file_id)["tags"] == ["dicom-send-PASS"]
+    assert job["log"].count("the QC result could not be written on the input file") == 1
+    assert job["log"].count("the tag of an earlier run") == 1
+    assert "FAILED (config-invalid): " in job["log"]
+
+
 @pytest.mark.skipif(STORESCP is None, reason="DCMTK's storescp is not installed")
 def test_the_demo_shows_what_the_gear_promises() -> None:
     """The real command: exit 0, both reports, and what the server has."""

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 from pydicom.data import get_testdata_file
+from pynetdicom import AE
+from pynetdicom.sop_class import CTImageStorage, MRImageStorage
 
 from imaging_gears.sandbox import Fault
 from tests.gear_send.send_helpers import Session, kill, only, rows, slices, zipped
@@ -123,6 +125,25 @@ def test_a_dry_run_says_what_the_server_would_refuse(session: Session) -> None:
     assert [(row[3], row[6]) for row in told] == [("2", "failed")]
 
 
+@pytest.mark.parametrize(("takes", "code"), [(MRImageStorage, 0), (CTImageStorage, 1)])
+def test_a_dry_run_on_a_server_without_verification_depends_on_the_contexts(
+    session: Session, takes: str, code: int
+) -> None:
+    """It says that C-ECHO is not offered, and goes on to what the images need."""
+    session.acquisition("T1", zipped(*slices(2)))
+    ae = AE(ae_title="PACS")
+    ae.add_supported_context(takes)
+    server = ae.start_server(("127.0.0.1", 0), block=False)
+    try:
+        ended = session.run_all(port=server.server_address[1], dry_run=True)
+    finally:
+        server.shutdown()
+    assert ended.code == code, ended.out
+    assert "the server refuses the presentation context of verification (C-ECHO)" in ended.out
+    would = 0 if code else 2
+    assert f"{would} of 2 images of 1 files would be sent" in ended.out.splitlines()[-1]
+
+
 def test_a_report_that_can_not_be_attached_stays_in_output(session: Session) -> None:
     """With a key that may only read: the images are sent, the log says where the report is."""
     session.acquisition("T1", zipped(*slices(1)))
@@ -148,7 +169,8 @@ def test_a_server_that_is_not_there_ends_the_run(session: Session) -> None:
     assert ended.code == 1
     assert f"127.0.0.1:{session.archive.port}" in ended.out
     assert "dicom-server-unreachable: " in ended.out
-    assert "FAILED (dicom-server-unreachable): 0 of 2 images" in ended.out.splitlines()[-1]
+    codes = "dicom-server-unreachable, images-not-sent"
+    assert f"FAILED ({codes}): 0 of 2 images" in ended.out.splitlines()[-1]
     table = rows(only(session.reports(), next(n for n in session.reports() if "inst" not in n)))
     assert [row[5] for row in table[1:]] == ["Failed", "Failed"]
 

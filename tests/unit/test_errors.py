@@ -43,6 +43,7 @@ WHO_CAN_HELP = {
     "association-rejected": {DICOM_SERVER},
     "called-ae-title-unknown": {DICOM_SERVER},
     "calling-ae-title-unknown": {DICOM_SERVER},
+    "no-dicom-server": {DICOM_SERVER},
     "file-unusable": {SCANNER},
     "not-dicom": {SCANNER},
     "archive-unreadable": {SCANNER},

@@ -15,6 +15,7 @@ from imaging_gears.adapters.dimse_failures import (
     AssociationLostError,
     AssociationRefusedError,
     Failure,
+    not_tried,
 )
 from imaging_gears.adapters.dimse_name import why_unknown
 from imaging_gears.adapters.dimse_opening import Limits, Opening, check_pynetdicom
@@ -110,8 +111,12 @@ class DimseServer:
         if why is not None:
             raise UnreachableError(self.name, why, while_="looking up destination")
 
-    def echo(self) -> None:
+    def echo(self) -> bool:
         """Verify that the server answers (C-ECHO, PS3.4 annex A).
+
+        Returns:
+            False where it refuses the presentation context for that: it may take images all the
+            same.
 
         Raises:
             ConfigError: it does not want us; of which kind says why.
@@ -119,11 +124,12 @@ class DimseServer:
         """
         with self._association([_VERIFICATION], "verifying it") as association:
             if _VERIFICATION not in association.accepted:
-                raise ServiceError(self.name, "it does not offer verification (C-ECHO)")
+                return False
             reply = association.echo(_VERIFICATION)
         if reply.status != SUCCESS:
             problem = status_text(reply.status, reply.comment)
             raise ServiceError(self.name, problem, while_="verifying it")
+        return True
 
     def offers(self, pairs: Collection[SyntaxPair]) -> Mapping[SyntaxPair, str | None]:
         """Return for each pair None if such instances would be accepted, else why not.
@@ -230,7 +236,7 @@ class DimseServer:
 
 
 def _not_tried(items: Sequence[Sendable], end: Failure) -> Iterator[Sent]:
-    return (Sent(number=item.number, outcome="failed", reason=end.reason) for item in items)
+    return (Sent(number=item.number, outcome="failed", reason=not_tried(end)) for item in items)
 
 
 def _pair(item: Sendable) -> SyntaxPair:

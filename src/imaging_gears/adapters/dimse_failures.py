@@ -23,6 +23,11 @@ class Failure:
     silent: bool = False
 
 
+def not_tried(end: Failure) -> str:
+    """Return why nothing is known of an instance: the server was given up before its turn."""
+    return f"not tried: the server was given up ({end.reason})"
+
+
 class AssociationLostError(Exception):
     """An association ended, or was never answered; another try may succeed.
 

@@ -33,7 +33,13 @@ from imaging_gears.adapters.dimse_status import (
 )
 from imaging_gears.adapters.dimse_tls import ClientTls, failure_of
 from imaging_gears.adapters.dimse_wire import Wire
-from imaging_gears.errors import ImagingError, TlsRefusedError, UnexpectedError, UnreachableError
+from imaging_gears.errors import (
+    ImagingError,
+    NoDicomServerError,
+    TlsRefusedError,
+    UnexpectedError,
+    UnreachableError,
+)
 from imaging_gears.ports import Peer, SyntaxPair
 
 if TYPE_CHECKING:
@@ -248,6 +254,10 @@ class Opening:
         sock = self._dialler.sock
         if sock is None:
             return AssociationLostError(_NO_WAY, UnreachableError)
+        return _misunderstood(sock) or self._silence(sock)
+
+    def _silence(self, sock: RememberingSocket) -> Exception:
+        """Return why there was no answer, or not all of one."""
         if sock.failure is None:
             what = f"it gave no answer to the association request in {self._limits.answer:g} s"
             return (
@@ -264,6 +274,24 @@ class Opening:
 
 _NO_WAY: Final = "no connection can be made from here"
 _CUT: Final = (ConnectionResetError, BrokenPipeError, ssl.SSLEOFError)
+# PS3.8 9.3: an association request is answered by A-ASSOCIATE-AC, A-ASSOCIATE-RJ or A-ABORT.
+_ANSWERS: Final = frozenset({b"\x02", b"\x03", b"\x07"})
+_TLS_ALERT: Final = b"\x15\x03"  # RFC 8446 5.1
+
+
+def _misunderstood(sock: RememberingSocket) -> AssociationLostError | None:
+    """Return what it means that something answered, and not as a DICOM server does, else None.
+
+    pynetdicom aborts then, and does not tell. What begins like an answer and is none was read to
+    its end: nothing failed, and nothing ended.
+    """
+    begins = sock.heard[:1] in _ANSWERS
+    if not sock.heard or (begins and (sock.ended or sock.failure is not None)):
+        return None
+    if sock.heard.startswith(_TLS_ALERT) and not isinstance(sock, TlsSocket):
+        return AssociationLostError("the server expects TLS", UnreachableError)
+    what = "what answered is no DICOM server: its answer is no A-ASSOCIATE PDU"
+    return AssociationLostError(what, NoDicomServerError)
 
 
 def _hinted(reason: str, sock: RememberingSocket) -> AssociationLostError:

@@ -19,6 +19,7 @@ from imaging_gears.adapters.dimse_failures import (
     AssociationLostError,
     AssociationRefusedError,
     Failure,
+    not_tried,
 )
 from imaging_gears.adapters.dimse_opening import Limits, Opening
 from imaging_gears.adapters.dimse_status import DUPLICATE_SOP_INSTANCE, category, status_text
@@ -391,7 +392,7 @@ class Sending:
         end = self.breaker.given_up
         while self._jobs:
             job = self._jobs.popleft()
-            reason = job.reason or ("" if end is None else end.reason)
+            reason = job.reason or ("" if end is None else not_tried(end))
             self._report(job, "failed", reason, status=job.status)
 
     def _report(

@@ -32,6 +32,7 @@ class RememberingSocket(socket.socket):
         failure: the first one, of connecting or reading.
         connected: whether it was; with TLS, whether the handshake is over.
         ended: whether the server has closed the connection.
+        heard: the first bytes of what it has said.
         negotiating: whether the association is not established yet.
         answer_seconds: how long pynetdicom may wait for an answer.
     """
@@ -39,6 +40,7 @@ class RememberingSocket(socket.socket):
     failure: OSError | None = None
     connected: bool = False
     ended: bool = False
+    heard: bytes = b""
     negotiating: bool = True
     answer_seconds: float = 30.0
 
@@ -64,6 +66,7 @@ class RememberingSocket(socket.socket):
             self.failure = self.failure or error
             raise
         self.ended = not data
+        self.heard = self.heard or data
         return data
 
     def _next(self, size: int) -> bytes:

@@ -75,6 +75,7 @@ class DicomSend:
         except ImagingError as error:
             log.error("file %d: %s: %s", number, error.code, discreet(error.sentence()))
             report.notes.append(ImageNote(outcome="failed", reason=error.message))
+            report.error = error if error.disposition == "fail-job" else None
         except BaseException:
             if not (report.in_series or report.notes):
                 report.notes.append(ImageNote(outcome="failed", reason=UNSENT))

@@ -39,10 +39,13 @@ class Record:
     path: str | None = field(default=None, repr=False)
     moment: dt.datetime
 
-    def left_out(self) -> None:
-        """Say that the file has no record of a job that was cancelled: there is no time for it."""
-        if self.job.files[FILE].file_id is not None:
-            log.warning(_NOT_WRITTEN, "The job was cancelled.")
+    def left_out(self, why: str) -> None:
+        """Say that the file has no record of the job, and why: a cancelled one has no time for it.
+
+        A job without a site has no file that could have one.
+        """
+        if (self.job.files[FILE].file_id or self.job.destination) is not None:
+            log.warning(_NOT_WRITTEN, why)
 
     def write(self, site: FileRecords, output: Path, *, succeeds: bool) -> None:
         """Write it from a fresh read, for the version that was sent. A failure is only logged.

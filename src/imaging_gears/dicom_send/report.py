@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from itertools import chain
 from typing import Literal
 
+from imaging_gears.errors import ImagingError
 from imaging_gears.ports import Place, Sent, StoredFile
 
 Status = Literal["Complete", "Incomplete", "Failed"]
@@ -73,6 +74,8 @@ class FileReport:
         sent: images that the server has taken, each counted once.
         left_out: images that were left out on purpose.
         sent_bytes: of the data sets of those that were sent.
+        error: what kept the run from the file, and is no fault of what it holds: a download that
+            failed, most of all.
     """
 
     name: str = field(repr=False)
@@ -81,6 +84,7 @@ class FileReport:
     sent: int = 0
     left_out: int = 0
     sent_bytes: int = 0
+    error: ImagingError | None = None
     notes: list[ImageNote] = field(default_factory=list, repr=False)
 
     @property
@@ -89,6 +93,11 @@ class FileReport:
         if self.sent == self.in_series and (self.sent or self.left_out):
             return "Complete"
         return "Incomplete" if self.sent else "Failed"
+
+    @property
+    def lacks_images(self) -> bool:
+        """Whether images were not sent, or nobody could tell which there are, for its own fault."""
+        return self.sent < self.in_series or (self.error is None and self.status != "Complete")
 
     @property
     def acquisition_id(self) -> str:
@@ -127,6 +136,15 @@ class FileReport:
                     sop_instance_uid=sop_instance_uid,
                 )
             )
+
+
+def causes(reports: Iterable[FileReport]) -> tuple[ImagingError, ...]:
+    """Return what kept the run from files, the first error of each code."""
+    first: dict[str, ImagingError] = {}
+    for each in reports:
+        if each.error is not None:
+            first.setdefault(each.error.code, each.error)
+    return tuple(first.values())
 
 
 def files_csv(reports: Iterable[FileReport]) -> bytes:

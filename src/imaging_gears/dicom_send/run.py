@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from imaging_gears.adapters.dimse import DimseServer
-from imaging_gears.adapters.flywheel import SERVICE, parse_site_key
+from imaging_gears.adapters.flywheel import SERVICE
 from imaging_gears.adapters.flywheel_files import FlywheelFiles
 from imaging_gears.adapters.tries import Tries
 from imaging_gears.dicom_send import GEAR
@@ -28,6 +28,7 @@ from imaging_gears.dicom_send.main import DicomSend, discreet
 from imaging_gears.dicom_send.outputs import Record
 from imaging_gears.dicom_send.report import (
     FileReport,
+    causes,
     files_csv,
     instances_csv,
     log_table,
@@ -43,7 +44,7 @@ from imaging_gears.errors import (
     TlsFilesError,
 )
 from imaging_gears.gear.context import gear_folder
-from imaging_gears.gear.inputs import found
+from imaging_gears.gear.inputs import found, own_key
 from imaging_gears.gear.job import Job, parse_config
 from imaging_gears.gear.joblog import log, step
 from imaging_gears.gear.start import (
@@ -118,11 +119,7 @@ class Gear:
         given, destination = self.job.files.get(FILE), self.job.destination
         if given is not None and given.file_id is None and destination is None:
             return  # a local run: there is the file, and no site
-        if self.job.site_key is None:
-            message = "The job has no input api-key, so its site is not known."
-            raise ConfigError(message, location="inputs.api-key")
-        key = parse_site_key(self.job.site_key, location="the input api-key")
-        self.site = FlywheelFiles(key, Tries(SERVICE, self.requests))
+        self.site = FlywheelFiles(own_key(self.job), Tries(SERVICE, self.requests))
         if given is not None:
             self._find_input(self.site)
         elif destination is None:
@@ -158,8 +155,7 @@ class Gear:
         self.reports = run.reports
         try:
             if config.dry_run:
-                with step("C-ECHO"):
-                    server.echo()
+                _echo(server)
             if FILE in self.job.files:
                 run.run(iter([self._given()]))
                 return
@@ -206,18 +202,22 @@ class Gear:
     # -- the end --------------------------------------------------------------------------------
 
     def _verdict(self, server: DicomServer) -> tuple[ImagingError, ...]:
-        """Return why the job fails, the cause first; nothing where all that was to be sent was."""
+        """Return why the job fails, the causes first; nothing where all that was to be sent was."""
         bad = sum(each.status != "Complete" for each in self.reports)
         if not bad:
             return ()
+        found = causes(self.reports)
+        if (trouble := server.trouble) is not None:
+            found = (trouble, *(each for each in found if each.code != trouble.code))
+        if not any(each.lacks_images for each in self.reports):
+            return found
         wanted, sent = (sum(getattr(each, name) for each in self.reports) for name in _COUNTS)
         were = "would not be" if self._dry else "were not"
         message = (
             f"{wanted - sent} of {wanted} images {were} sent; {bad} of {len(self.reports)} files"
             " are not complete."
         )
-        cause = server.trouble
-        return (*(() if cause is None else (cause,)), DeliveryError(message))
+        return (*found, DeliveryError(message))
 
     @property
     def _dry(self) -> bool:
@@ -288,15 +288,26 @@ class Gear:
     def _leave_record(
         self, errors: Sequence[ImagingError], moment: dt.datetime, *, cancelled: bool
     ) -> None:
-        if FILE not in self.job.files or self.site is None or self._dry:
+        if FILE not in self.job.files or self._dry:
             return
+        why = "The job was cancelled." if cancelled else self._unreached()
         findings = tuple(map(error_finding, errors))
         path = self.files[0].path if self.files else None
         record = Record(job=self.job, findings=findings, path=path, moment=moment)
-        if cancelled:
-            record.left_out()
-        else:
+        if why is not None:
+            record.left_out(why)
+        elif self.site is not None:
             record.write(self.site, self.folder / "output", succeeds=not errors)
+
+    def _unreached(self) -> str | None:
+        """Find the input if the run has failed before it did; return why it can't be found."""
+        if self.site is not None:
+            return None
+        try:
+            self._find()
+        except ImagingError as error:
+            return error.message
+        return None
 
 
 _COUNTS = ("in_series", "sent")
@@ -305,7 +316,8 @@ _ENDS = {0: "complete", CANCELLED: "CANCELLED"}
 
 def _end(code: int, errors: Sequence[ImagingError]) -> str:
     """Return the first words of the last line: how a run ended, and of what."""
-    return _ENDS.get(code) or (f"FAILED ({errors[0].code})" if errors else "FAILED")
+    codes = ", ".join(each.code for each in errors)
+    return _ENDS.get(code) or (f"FAILED ({codes})" if errors else "FAILED")
 
 
 def dicom_server(config: SendConfig, job: Job) -> DimseServer:
@@ -358,6 +370,22 @@ def mark_of(config: SendConfig) -> Mark:
     mark = Mark(group=config.group_number, creator=config.identifier, value=config.tag_value)
     check_mark(mark)
     return mark
+
+
+def _echo(server: DicomServer) -> None:
+    """Ask whether the server answers, which one need not offer that takes images.
+
+    Raises:
+        ConfigError, ServiceError: it wants nothing of us, or does not answer.
+    """
+    with step("C-ECHO") as remarks:
+        offered = server.echo()
+        remarks.append("answered" if offered else "not offered")
+    if not offered:
+        log.warning(
+            "the server refuses the presentation context of verification (C-ECHO); it may take"
+            " images all the same, and is asked for theirs"
+        )
 
 
 def converted(image: Image, transfer_syntax_uid: str) -> Image:

@@ -14,6 +14,9 @@ from imaging_gears.ports import ContainerRef
 
 C = TypeVar("C", bound=BaseModel)
 
+_OURS = "Value error, "
+"""What pydantic puts before the sentence of a validator of ours."""
+
 
 def parse_config(model: type[C], values: Mapping[str, Any]) -> C:
     """Return the config of a run from the ``config`` block of config.json.
@@ -25,7 +28,7 @@ def parse_config(model: type[C], values: Mapping[str, Any]) -> C:
         return model.model_validate(dict(values))
     except ValidationError as error:
         problems = "; ".join(
-            f"{'.'.join(map(str, each['loc']))}: {each['msg']}"
+            f"{'.'.join(map(str, each['loc']))}: {each['msg'].removeprefix(_OURS)}"
             for each in error.errors(include_url=False, include_context=False, include_input=False)
         )
         message = f"The gear's configuration is not valid ({problems})."

@@ -22,7 +22,6 @@ from imaging_gears.adapters.flywheel import (
     FlywheelSite,
     SiteKey,
     key_of_site,
-    parse_site_key,
 )
 from imaging_gears.adapters.identifiers import (
     SERVICE as IDENTIFIERS,
@@ -37,7 +36,7 @@ from imaging_gears.errors import (
     SiteKeyError,
 )
 from imaging_gears.gear import joblog
-from imaging_gears.gear.inputs import found
+from imaging_gears.gear.inputs import found, own_key
 from imaging_gears.gear.job import InputFile, Job, parse_config
 from imaging_gears.gear.joblog import log, step
 from imaging_gears.gear.start import Watchdog, now, requests_remark, started, unexpected
@@ -102,10 +101,7 @@ class Gear:
         """Return the job's own key, whose site is the job's; None where the run has no site."""
         if self.file.file_id is None and self.job.destination is None:
             return None
-        if self.job.site_key is None:
-            message = "The job has no input api-key, so its site is not known."
-            raise SiteKeyError(message, location="inputs.api-key")
-        return parse_site_key(self.job.site_key, location="the input api-key")
+        return own_key(self.job)
 
     def _world(self, config: GearConfig, site: Site, secrets: Secrets) -> World:
         return World(
@@ -131,10 +127,9 @@ class Gear:
     def _failed(self, error: ImagingError) -> Outcome:
         """Record a failure with the job's own key: the gear's is missing or for another site."""
         log.error("%s: %s", error.code, error.sentence())
-        if self.file.file_id is not None and self.job.site_key is not None:
+        if self.file.file_id is not None:
             try:
-                key = parse_site_key(self.job.site_key, location="the input api-key")
-                site: Site = FlywheelSite(key, self._tries(FLYWHEEL))
+                site: Site = FlywheelSite(own_key(self.job), self._tries(FLYWHEEL))
                 if self.values.get("dry_run") is True:
                     site = PlannedSite(site, self.plan)
                 return record_failure(self.job, site, error, now())

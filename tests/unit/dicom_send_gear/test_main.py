@@ -172,7 +172,16 @@ def test_a_file_that_can_not_be_opened_does_not_stop_the_others() -> None:
     reports, server = run(broken, FakeContents(images("1.1")))
     assert [told(each) for each in reports] == [(0, 0, "Failed"), (1, 1, "Complete")]
     assert reports[0].notes[0].reason == "The archive is cut off."
+    assert reports[0].error is None
     assert set(server.archive) == {"1.1"}
+
+
+def test_what_keeps_the_run_from_a_file_is_the_job_s_own_cause() -> None:
+    """A damaged archive is the file's fault, a site that does not answer is not."""
+    down = ServiceError("Flywheel", "HTTP 500", while_="downloading file f1")
+    reports, _ = run(down, ArchiveError("The archive is cut off."), FakeContents(images("1.1")))
+    assert [each.error for each in reports] == [down, None, None]
+    assert [each.lacks_images for each in reports] == [False, True, False]
 
 
 def test_a_source_that_breaks_while_it_is_read_fails_its_image_only() -> None:

@@ -14,12 +14,14 @@ from hypothesis import strategies as st
 from imaging_gears.dicom_send.report import (
     FileReport,
     ImageNote,
+    causes,
     cell,
     files_csv,
     instances_csv,
     log_table,
     report_names,
 )
+from imaging_gears.errors import NotFoundError, ServiceError
 from imaging_gears.ports import ContainerRef, Place
 from tests.unit.dicom_send_gear.world import PLACE, stored
 
@@ -49,6 +51,34 @@ def made(in_series: int, sent: int, left_out: int = 0) -> FileReport:
 def test_the_status_follows_from_the_counts(counts: tuple[int, int, int], status: str) -> None:
     """All: Complete. Some: Incomplete. None: Failed, unless they were left out on purpose."""
     assert made(*counts).status == status
+
+
+def test_each_cause_is_told_once() -> None:
+    """By its code, in the order of the files; a file without one adds none."""
+    files = [made(0, 0) for _ in range(5)]
+    down, gone = ServiceError("Flywheel", "HTTP 500"), NotFoundError("It is gone.")
+    files[1].error, files[2].error, files[4].error = down, gone, ServiceError("Flywheel", "late")
+    assert causes(files) == (down, gone)
+    assert causes(files[:1]) == ()
+
+
+@pytest.mark.parametrize(
+    ("counts", "kept", "lacks"),
+    [
+        ((2, 2), False, False),
+        ((2, 1), False, True),
+        ((0, 0), False, True),
+        ((0, 0), True, False),
+        ((2, 0), True, True),
+    ],
+)
+def test_a_file_lacks_images_unless_nothing_but_its_cause_is_wrong(
+    counts: tuple[int, int], *, kept: bool, lacks: bool
+) -> None:
+    """One that was never opened is told by its cause; images that are known count in any case."""
+    report = made(*counts)
+    report.error = ServiceError("Flywheel", "HTTP 500") if kept else None
+    assert report.lacks_images is lacks
 
 
 def test_the_report_has_the_columns_that_users_know() -> None:

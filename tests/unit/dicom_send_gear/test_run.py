@@ -82,9 +82,9 @@ def test_a_group_that_can_hold_no_private_tag_is_refused(group: str) -> None:
 @pytest.mark.parametrize(
     ("given", "code"),
     [
-        (job(), "config-invalid"),
+        (job(), "key-of-another-site"),
         (job(site_key="127.0.0.1:9:__force_insecure:k"), "nothing-to-send"),
-        (job(destination=SESSION), "config-invalid"),
+        (job(destination=SESSION), "key-of-another-site"),
         (job(destination=SESSION, site_key="none"), "key-of-another-site"),
         (job("file", config={**REQUIRED, "port": 0}), "config-invalid"),
     ],
@@ -143,7 +143,7 @@ def test_a_dry_run_that_ends_in_its_echo_leaves_a_report(
     """Refused or cancelled before anything was asked: each file has its row all the same."""
 
     class Refusing(FakeServer):
-        def echo(self) -> None:
+        def echo(self) -> bool:
             raise failure
 
     monkeypatch.setattr(run, "dicom_server", lambda *_: Refusing())

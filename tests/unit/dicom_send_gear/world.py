@@ -142,9 +142,10 @@ class FakeServer:
     def look_up(self) -> None:
         """Its name is known."""
 
-    def echo(self) -> None:
+    def echo(self) -> bool:
         """Count it."""
         self.requests.append("echo")
+        return True
 
     def offers(self, pairs: Collection[SyntaxPair]) -> Mapping[SyntaxPair, str | None]:
         """Say what would be refused."""

@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from pydantic import BaseModel, field_validator
 
 from imaging_gears.errors import ConfigError
-from imaging_gears.gear.job import Blocks, Job, parse_job
+from imaging_gears.gear.job import Blocks, Job, parse_config, parse_job
 
 HERE = Path("/nowhere")
 
@@ -48,3 +49,28 @@ def test_a_version_that_is_none_is_told_with_its_input(version: object) -> None:
     with pytest.raises(ConfigError, match="version") as raised:
         parse(file=given("a.zip", file_id="65f0", version=version))
     assert raised.value.location == "inputs.file.object.version"
+
+
+class Limited(BaseModel):
+    """A config with a rule of pydantic's and one of ours."""
+
+    port: int
+    title: str
+
+    @field_validator("title")
+    @classmethod
+    def short(cls, value: str) -> str:
+        """Return a title of no more than four characters."""
+        if len(value) > 4:
+            message = "a title has at most 4 characters"
+            raise ValueError(message)
+        return value
+
+
+def test_a_config_that_is_not_valid_is_told_in_our_words() -> None:
+    """Each value with what is wrong with it, and nothing of the library's own wording around it."""
+    with pytest.raises(ConfigError) as raised:
+        parse_config(Limited, {"port": "none", "title": "too long"})
+    assert "; title: a title has at most 4 characters)." in raised.value.message
+    assert "(port: " in raised.value.message
+    assert "error," not in raised.value.message
