@@ -29,6 +29,13 @@ class ByteStream(Protocol):
         """Return between 1 and `size` bytes, none only at the end."""
 
 
+class Source(Protocol):
+    """A stream that is only passed on: it may give views of what is in memory already."""
+
+    def read(self, size: int, /) -> bytes | memoryview:
+        """Return between 1 and `size` bytes, none only at the end."""
+
+
 class BoundedStream:
     """A buffered, sequential stream within a budget.
 
@@ -147,7 +154,7 @@ class Decoder(Protocol):
     def needs_input(self) -> bool:
         """Whether all input given so far is used up."""
 
-    def decompress(self, data: bytes, max_length: int) -> bytes:
+    def decompress(self, data: bytes | memoryview, max_length: int) -> bytes:
         """Return at most `max_length` bytes of output."""
 
 
@@ -167,7 +174,7 @@ class Inflater:
         """Whether all input given so far is used up."""
         return not self._inflate.unconsumed_tail
 
-    def decompress(self, data: bytes, max_length: int) -> bytes:
+    def decompress(self, data: bytes | memoryview, max_length: int) -> bytes:
         """Return at most `max_length` bytes of output."""
         return self._inflate.decompress(self._inflate.unconsumed_tail + data, max_length)
 
@@ -186,7 +193,7 @@ class DecodedStream:
 
     def __init__(
         self,
-        raw: ByteStream,
+        raw: Source,
         decoder: Decoder,
         error: type[InputFileError],
         *,
@@ -214,7 +221,7 @@ class DecodedStream:
                 return self._end()
         return b""
 
-    def _decode(self, data: bytes, size: int) -> bytes:
+    def _decode(self, data: bytes | memoryview, size: int) -> bytes:
         try:
             return self._decoder.decompress(data, size)
         # What zlib, bz2 (OSError, ValueError) and lzma raise for damaged data.
