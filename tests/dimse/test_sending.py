@@ -288,7 +288,6 @@ def _interrupted(negotiation: Negotiation) -> None:
     """Begin to negotiate as pynetdicom does, and be interrupted while the answer is waited for."""
     negotiation.dul.start()
     assert negotiation.dul.daemon
-    assert negotiation.daemon
     raise KeyboardInterrupt
 
 

@@ -20,7 +20,8 @@ from imaging_gears.adapters.dimse_failures import (
     AssociationRefusedError,
     Failure,
 )
-from imaging_gears.adapters.dimse_opening import Limits, Opening
+from imaging_gears.adapters.dimse_opening import Opening
+from imaging_gears.adapters.dimse_requestor import Limits
 from imaging_gears.adapters.dimse_status import DUPLICATE_SOP_INSTANCE, category, status_text
 from imaging_gears.errors import ImagingError, OutOfResourcesError
 from imaging_gears.ports import Convert, Outcome, Sendable, Sent, SyntaxPair

@@ -82,8 +82,11 @@ class BoundedStream:
 
     def peek(self, size: int) -> bytes:
         """Return the next `size` bytes, fewer at the end, without passing them."""
-        self._fill(size)
-        return self._buffer[self._start : self._start + size]
+        end = self._start + size
+        if end > len(self._buffer):
+            self._fill(size)
+            end = self._start + size
+        return self._buffer[self._start : end]
 
     def require(self, size: int) -> None:
         """Check, where the end is known, that `size` more bytes can follow.
@@ -103,6 +106,10 @@ class BoundedStream:
             HeaderError: the stream ends before that, inside `what`.
         """
         self.require(size)
+        if size <= self.held:
+            self._start += size
+            self.position += size
+            return
         if size > self.budget.left:
             self.budget.spend(size)
         while size > 0:

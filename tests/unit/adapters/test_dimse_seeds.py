@@ -15,7 +15,8 @@ from imaging_gears.adapters.dimse_association import Reply
 from imaging_gears.adapters.dimse_breaker import Breaker
 from imaging_gears.adapters.dimse_contexts import groups
 from imaging_gears.adapters.dimse_failures import AssociationLostError, AssociationRefusedError
-from imaging_gears.adapters.dimse_opening import Limits, Opening
+from imaging_gears.adapters.dimse_opening import Opening
+from imaging_gears.adapters.dimse_requestor import Limits
 from imaging_gears.adapters.dimse_sending import Sending
 from imaging_gears.errors import OutOfResourcesError
 from imaging_gears.ports import Sendable, Sent, SyntaxPair
