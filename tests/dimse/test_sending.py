@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
-from pynetdicom import AllStoragePresentationContexts
+from pynetdicom import AE, AllStoragePresentationContexts, evt
 from pynetdicom.association import Association as Negotiation
 
 from imaging_gears.adapters.dimse import DimseServer
@@ -39,6 +42,9 @@ from tests.dimse.peers import (
     server_at,
     storescp,
 )
+
+if TYPE_CHECKING:
+    from pynetdicom.events import Event
 
 ALL = (IMPLICIT, EXPLICIT, BIG, DEFLATED, JPEG, JPEG_2000, RLE)
 
@@ -96,6 +102,82 @@ def test_a_server_that_rejects_further_associations_gets_fewer() -> None:
         assert server._associations == 1
         assert server.given_up is None
     assert len(scp.received) == 20
+
+
+@contextmanager
+def asked_together(count: int) -> Iterator[tuple[int, list[bool]]]:
+    """A server that keeps its answers back until it is asked for `count` associations.
+
+    Yields its port, and for each one whether the others came before a second was over.
+    """
+    together: list[bool] = []
+    all_here = threading.Barrier(count)
+
+    def requested(_: Event) -> None:
+        try:
+            all_here.wait(1)
+        except threading.BrokenBarrierError:
+            together.append(False)
+        else:
+            together.append(True)
+
+    ae = AE(ae_title="SCP")
+    ae.add_supported_context(MR, EXPLICIT)
+    handlers = [(evt.EVT_REQUESTED, requested), (evt.EVT_C_STORE, lambda _: 0)]
+    server = ae.start_server(("127.0.0.1", 0), block=False, evt_handlers=handlers)
+    try:
+        yield server.server_address[1], together
+    finally:
+        server.shutdown()
+
+
+def test_no_association_waits_for_the_answer_to_the_first_one() -> None:
+    """On a long way that would take as long as sending an instance over each."""
+    with asked_together(4) as (port, together):
+        server = server_at(port, associations=4)
+        assert outcomes(send(server, [item(at) for at in range(8)])) == {"sent"}
+    assert together == [True] * 4
+
+
+@pytest.mark.parametrize("most", [1, 2, 3])
+def test_a_server_that_rejects_all_that_come_at_once_is_asked_for_one(most: int) -> None:
+    """It counts what it is asked for, too: one goes on at once, and nothing is waited for."""
+    waits: list[float] = []
+    live: set[object] = set()
+    lock = threading.Lock()
+
+    def requested(event: Event) -> None:
+        with lock:
+            live.add(event.assoc)
+        time.sleep(0.2)
+        with lock:
+            full = len(live) > most
+        if full:
+            # Local limit exceeded (PS3.8 9.3.4).
+            event.assoc.acse.send_reject(0x02, 0x03, 0x02)
+            event.assoc.kill()
+            ended(event)
+
+    def ended(event: Event) -> None:
+        with lock:
+            live.discard(event.assoc)
+
+    ae = AE(ae_title="SCP")
+    ae.maximum_associations = 9
+    ae.add_supported_context(MR, EXPLICIT)
+    handlers = [
+        (evt.EVT_REQUESTED, requested),
+        (evt.EVT_RELEASED, ended),
+        (evt.EVT_C_STORE, lambda _: time.sleep(0.02) or 0),
+    ]
+    scp = ae.start_server(("127.0.0.1", 0), block=False, evt_handlers=handlers)
+    try:
+        server = server_at(scp.server_address[1], associations=4, pause=waits.append)
+        assert outcomes(send(server, [item(at) for at in range(40)])) == {"sent"}
+    finally:
+        scp.shutdown()
+    assert waits == []
+    assert server.given_up is None
 
 
 def test_more_than_128_contexts_take_several_associations() -> None:

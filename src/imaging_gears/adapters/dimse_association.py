@@ -31,6 +31,9 @@ class Association:
         refused: why, per pair.
         numbers: presentation context IDs of the accepted pairs.
 
+    Attributes:
+        worked: whether the server has taken or finally refused an instance over it.
+
     Raises:
         AssociationLostError: by all methods; the association is of no use then.
     """
@@ -43,6 +46,7 @@ class Association:
     ) -> None:
         self._wire = wire
         self.refused = refused
+        self.worked = False
         self._numbers = numbers or {}
         self._message_id = 0
 

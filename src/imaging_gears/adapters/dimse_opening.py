@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 import ssl
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from pynetdicom import build_context, evt
@@ -56,16 +56,20 @@ class Opening:
         """Call it off, or cut the association that came of it."""
         self._dialler.hang_up()
 
-    def open(self, contexts: Sequence[SyntaxPair]) -> Association:
+    def open(
+        self, contexts: Sequence[SyntaxPair], reached: Callable[[], None] | None = None
+    ) -> Association:
         """Return an established association; it may have accepted no context at all.
 
         Args:
             contexts: at most 128 pairs.
+            reached: is called when the connection stands, over TLS when the handshake is over.
 
         Raises:
             AssociationLostError: the server can't be reached, or did not answer.
             AssociationRefusedError: it does not want us, or a certificate is not trusted.
         """
+        self._dialler.reached = reached
         try:
             return self._opened(contexts)
         except (AssociationLostError, AssociationRefusedError):

@@ -12,6 +12,7 @@ import logging
 import select
 import socket
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
@@ -58,6 +59,7 @@ class Dialler:
 
     tls: ClientTls | None
     limits: Limits
+    reached: Callable[[], None] | None = None
     sock: RememberingSocket | None = None
     hung_up: bool = False
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -79,6 +81,7 @@ class Dialler:
                 made = TlsSocket(fileno=sock.detach())
                 made.secure(self.tls.context(), options["server_hostname"])
             made.answer_seconds = self.limits.answer
+            made.reached = self.reached
             self.sock = made
             return made
 

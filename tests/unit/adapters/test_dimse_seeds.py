@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import threading
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import cast
@@ -36,8 +36,10 @@ class Server:
         losses: share of the requests at which it aborts, having stored the instance or not.
         full: share of the requests for which it is out of resources.
         refusals: share of the associations that it does not answer.
+        slow: whether it takes its time to answer, and counts meanwhile what it is asked for.
         stored: instances.
         live: associations.
+        asked: associations that it has not answered yet.
     """
 
     random: random.Random
@@ -46,8 +48,10 @@ class Server:
     losses: float
     full: float
     refusals: float
+    slow: bool
     stored: set[int] = field(default_factory=set)
     live: int = 0
+    asked: int = 0
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def happens(self, share: float) -> bool:
@@ -65,13 +69,23 @@ class FakeOpening:
     refused: dict[SyntaxPair, str] = field(default_factory=dict)
     hung_up: threading.Event = field(default_factory=threading.Event)
     is_open: bool = False
+    worked: bool = False
 
-    def open(self, _: object) -> FakeOpening:
+    def open(self, _: object, reached: Callable[[], None]) -> FakeOpening:
         """Open it, or fail as a server that is busy or away."""
+        if self.server.happens(0.9):
+            reached()
         if self.hung_up.is_set() or self.server.happens(self.server.refusals):
             raise AssociationLostError("away")
         with self.server.lock:
-            if self.server.live >= self.server.most:
+            self.server.asked += 1
+        if self.server.slow:
+            # Others come in between here.
+            self.hung_up.wait(0.0002)
+        with self.server.lock:
+            counted = self.server.live + (self.server.asked if self.server.slow else 1)
+            self.server.asked -= 1
+            if counted > self.server.most:
                 raise AssociationRefusedError("busy", OutOfResourcesError, final=False)
             self.server.live += 1
         self.is_open = True
@@ -120,6 +134,7 @@ def server_of(seed: int, count: int) -> Server:
         losses=dice.choice([0, 0, 0.1, 0.4, 0.9]),
         full=dice.choice([0, 0, 0.2, 0.9]),
         refusals=dice.choice([0, 0, 0.1, 0.5]),
+        slow=dice.choice([False, True]),
     )
 
 
