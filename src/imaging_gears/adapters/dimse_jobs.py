@@ -7,9 +7,12 @@ import threading
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from imaging_gears.adapters.dimse_breaker import Breaker
 from imaging_gears.ports import Outcome, Sendable, Sent, SyntaxPair
+
+_AHEAD_BYTES: Final = 1024 * 1024
 
 
 @dataclass(slots=True, eq=False)
@@ -67,6 +70,21 @@ class Jobs:
             if self._breaker.exhausted and self._jobs[0].row is None:
                 return self._probe()
             return self._jobs.popleft()
+
+    def take_ahead(self, workers: int) -> Job | None:
+        """Return the next one to be read before it can be sent; None where nothing is gained.
+
+        One that is long would cost memory. Of the last ones each is for whoever is free first.
+        """
+        with self.turn:
+            if self._breaker.failing or len(self._jobs) <= workers:
+                return None
+            return self._jobs.popleft() if self._jobs[0].item.length <= _AHEAD_BYTES else None
+
+    def give_back(self, job: Job) -> None:
+        """Put an instance that was only read before all others again."""
+        with self.turn:
+            self._jobs.appendleft(job)
 
     def _probe(self) -> Job:
         """Return the untried instance that is least like those that failed in this row.

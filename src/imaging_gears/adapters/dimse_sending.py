@@ -16,7 +16,7 @@ from imaging_gears.adapters.dimse_failures import (
 from imaging_gears.adapters.dimse_jobs import Jobs
 from imaging_gears.adapters.dimse_opening import Opening
 from imaging_gears.adapters.dimse_requestor import Limits
-from imaging_gears.adapters.dimse_storing import NO_WAIT, Storing
+from imaging_gears.adapters.dimse_storing import NO_WAIT, Ready, Storing
 from imaging_gears.adapters.dimse_workers import Worker, Workers
 from imaging_gears.ports import Convert, Sendable, Sent
 
@@ -178,21 +178,39 @@ class Sending:
         """Send over an association until there is nothing left, or it ends."""
         failure: Failure | None = None
         instance = ""
+        ahead: list[Ready] = []
+
+        def look_ahead() -> None:
+            job = self._jobs.take_ahead(len(self._workers))
+            if job is not None and (found := self._storing.begin(association, job)) is not None:
+                ahead.append(found)
+
         try:
-            while failure is None and not self._workers.stopping.is_set():
-                job = self._jobs.take()
-                if job is None:
+            while failure is None:
+                ready = ahead.pop() if ahead else self._next(association)
+                if ready is None or self._workers.stopping.is_set():
                     break
-                instance = job.item.sop_instance_uid
-                failure = self._storing.send(association, job)
+                instance = ready.job.item.sop_instance_uid
+                failure = self._storing.send(association, ready, look_ahead)
         except BaseException:
             association.abort()
             raise
+        finally:
+            for each in ahead:
+                self._jobs.give_back(each.job)
         if failure is None:
             association.release()
         self._workers.has_none(worker)
         if failure is not None and failure is not NO_WAIT:
             self._wait(worker, epoch, failure, instance)
+
+    def _next(self, association: Association) -> Ready | None:
+        """Return the next instance that can be sent over an association, None behind the last."""
+        while not self._workers.stopping.is_set() and (job := self._jobs.take()) is not None:
+            ready = self._storing.begin(association, job)
+            if ready is not None:
+                return ready
+        return None
 
     def _wait(
         self, worker: Worker, epoch: int, failure: Failure, instance: str | None = None

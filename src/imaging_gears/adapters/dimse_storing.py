@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from itertools import chain
 from typing import Final
 
@@ -22,7 +22,23 @@ NO_WAIT: Final = Failure("")
 one need not wait."""
 
 
-@dataclasses.dataclass(slots=True)
+@dataclass(slots=True)
+class Ready:
+    """An instance whose data set has begun to be read.
+
+    Attributes:
+        item: as it is sent.
+        data: its data set, the first piece read.
+        syntax: the transfer syntax, where it is another one than that of the file.
+    """
+
+    job: Job
+    item: Sendable
+    data: Iterator[bytes | memoryview]
+    syntax: str | None
+
+
+@dataclass(slots=True)
 class Storing:
     """Sends instances, and reports them or puts them back."""
 
@@ -31,12 +47,8 @@ class Storing:
     breaker: Breaker
     limits: Limits
 
-    def send(self, association: Association, job: Job) -> Failure | None:
-        """Send one instance and report it, or put it back.
-
-        Returns:
-            None while the association is good. Else it has been ended because of this.
-        """
+    def begin(self, association: Association, job: Job) -> Ready | None:
+        """Begin to read an instance; None where it can't be sent, and has been reported."""
         chosen = choose(job.pair, association.accepted)
         if chosen is None:
             self.jobs.report(job, "failed", why_not(job.pair, association.refused))
@@ -44,13 +56,28 @@ class Storing:
         other = None if chosen == job.pair else chosen[1]
         try:
             item = job.item if other is None else self.convert(job.item, other)
-            data = _begun(item)
+            return Ready(job, item, _begun(item), other)
         except ImagingError as error:
             # Nothing of it was sent: the association is as good as before.
             self.jobs.report(job, "failed", error.message)
             return None
+
+    def send(
+        self, association: Association, ready: Ready, meanwhile: Callable[[], None]
+    ) -> Failure | None:
+        """Send one instance and report it, or put it back.
+
+        Args:
+            association: it is of no use any more where a failure is returned.
+            ready: was begun for this association.
+            meanwhile: is done while the answer is on its way.
+
+        Returns:
+            None while the association is good. Else it has been ended because of this.
+        """
+        job = ready.job
         try:
-            reply = association.store(item, data)
+            reply = association.store(ready.item, ready.data, meanwhile)
         except ImagingError as error:
             association.abort()
             self.jobs.report(job, "failed", error.message)
@@ -58,7 +85,7 @@ class Storing:
         except AssociationLostError as error:
             association.abort()
             return self._lost(association, job, error.failure)
-        return self._answered(association, job, reply, other)
+        return self._answered(association, job, reply, ready.syntax)
 
     def _answered(
         self, association: Association, job: Job, reply: Reply, syntax: str | None

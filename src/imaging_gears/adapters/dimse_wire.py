@@ -165,6 +165,8 @@ class Wire:
         if framer.left:
             raise InputFileError("The data set is shorter than it was when it was examined.")
         self._flush()
+        # Also of what comes before anybody waits for it.
+        acknowledge_at_once(self._socket)
 
     def receive(self) -> Message:
         """Return the next message of the server."""

@@ -57,6 +57,9 @@ class Workers:
         self._workers: list[Worker] = []
         self._lock = threading.Lock()
 
+    def __len__(self) -> int:
+        return len(self._workers)
+
     # --- Begin and end
 
     def start(self, count: int, run: Callable[[Worker], None]) -> None:

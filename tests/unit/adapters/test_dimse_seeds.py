@@ -95,10 +95,17 @@ class FakeOpening:
         """End it from another thread."""
         self.hung_up.set()
 
-    def store(self, sendable: Sendable, data: Iterable[bytes | memoryview]) -> Reply:
+    def store(
+        self,
+        sendable: Sendable,
+        data: Iterable[bytes | memoryview],
+        meanwhile: Callable[[], None],
+    ) -> Reply:
         """Take an instance, or not."""
         assert self.is_open
         assert b"".join(data)
+        if self.server.happens(0.9):
+            meanwhile()
         # Others come in between here.
         self.hung_up.wait(0.0002 if self.server.happens(0.3) else 0)
         number = sendable.number
