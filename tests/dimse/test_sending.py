@@ -34,6 +34,7 @@ from tests.dimse.items import (
 )
 from tests.dimse.peers import (
     QUICK,
+    Scripted,
     free_port,
     listening,
     no_thread_left,
@@ -178,6 +179,36 @@ def test_a_server_that_rejects_all_that_come_at_once_is_asked_for_one(most: int)
         scp.shutdown()
     assert waits == []
     assert server.given_up is None
+
+
+@pytest.mark.parametrize(("pixels", "ahead"), [(2000, True), (1_100_000, False)])
+def test_a_short_instance_is_read_while_the_server_answers(pixels: int, *, ahead: bool) -> None:
+    """One that is longer than a MiB is not: it would cost memory."""
+    begun = threading.Event()
+    seen: list[bool] = []
+
+    def answer(*_: object) -> int:
+        seen.append(begun.wait(2 if ahead else 0.2))
+        return 0
+
+    items = [item(0), item(1, pixels=pixels, on_chunks=begun.set), item(2)]
+    with scripted(answer) as scp:
+        assert outcomes(send(server_at(scp.port, associations=1), items)) == {"sent"}
+    assert seen[0] is ahead
+
+
+def test_what_was_read_for_an_association_that_is_lost_is_sent_over_another() -> None:
+    """And before the instance that it was lost with."""
+
+    def answer(scp: Scripted, event: Event) -> int:
+        if len(scp.received) == 2:
+            event.assoc.abort()
+        return 0
+
+    with scripted(answer) as scp:
+        results = send(server_at(scp.port, associations=1), [item(at) for at in range(5)])
+    assert outcomes(results) == {"sent"}
+    assert [int(uid.rpartition(".")[2]) for uid in scp.received] == [0, 1, 2, 3, 4, 1]
 
 
 def test_more_than_128_contexts_take_several_associations() -> None:
