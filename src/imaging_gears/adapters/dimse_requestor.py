@@ -139,11 +139,11 @@ class Requestor(AE):
     def _create_socket(
         self, assoc: Negotiation, address: AddressInformation, tls_args: Any
     ) -> AssociationSocket:
-        # Before its thread is started, which is none that ends with the process.
+        # Before the thread of the protocol is started, which is none that ends with the process.
         assoc.dul.daemon = True
         # Between two steps of the negotiation it sleeps.
         assoc.dul._run_loop_delay = _STEP_SECONDS  # noqa: SLF001
-        # What it would do for an established association is done here.
+        # That of the association would look for responses, which are read from the socket here.
         assoc.start = _nothing  # type: ignore[method-assign]
         self.negotiation = assoc
         sock = _AwaitingSocket(assoc, address=address)
