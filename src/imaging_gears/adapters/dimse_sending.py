@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Iterator, Sequence
+from typing import Final
 
 from imaging_gears.adapters.dimse_association import Association
 from imaging_gears.adapters.dimse_breaker import Breaker
@@ -21,6 +23,9 @@ from imaging_gears.adapters.dimse_workers import Worker, Workers
 from imaging_gears.ports import Convert, Sendable, Sent
 
 log = logging.getLogger(__name__)
+
+_NEAR_SECONDS: Final = 0.002
+"""How soon a server answers where several associations keep both sides at work."""
 
 Pause = Callable[[float], None]
 
@@ -179,8 +184,13 @@ class Sending:
         failure: Failure | None = None
         instance = ""
         ahead: list[Ready] = []
+        sent = waited = 0.0
 
         def look_ahead() -> None:
+            nonlocal sent
+            sent = time.monotonic()
+            if waited < _NEAR_SECONDS and len(self._workers) > 1:
+                return  # Others are at work meanwhile.
             job = self._jobs.take_ahead(len(self._workers))
             if job is not None and (found := self._storing.begin(association, job)) is not None:
                 ahead.append(found)
@@ -192,6 +202,7 @@ class Sending:
                     break
                 instance = ready.job.item.sop_instance_uid
                 failure = self._storing.send(association, ready, look_ahead)
+                waited = time.monotonic() - sent
         except BaseException:
             association.abort()
             raise
