@@ -14,7 +14,7 @@ import sys
 import tempfile
 import time
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from unittest.mock import patch
@@ -26,10 +26,14 @@ from pynetdicom.sop_class import MRImageStorage  # type: ignore[attr-defined]
 from benchmarks.send import LARGE, MARK, SMALL, ours
 from benchmarks.send_peers import HOST, certificate, images, slow_line, storescp
 from imaging_gears.adapters import dimse_socket, dimse_wire
+from imaging_gears.adapters.dimse_association import Association
+from imaging_gears.adapters.dimse_jobs import Jobs
+from imaging_gears.adapters.dimse_opening import Opening
 from imaging_gears.dicom import stored
+from imaging_gears.dicom_send import splicing
 from imaging_gears.dicom_send.instance import examine
 from imaging_gears.dicom_send.walking import Walk
-from imaging_gears.ports import TlsFiles
+from imaging_gears.ports import SyntaxPair, TlsFiles
 from imaging_gears.sandbox.network import enter_loopback
 
 Run = Callable[[], object]
@@ -85,6 +89,13 @@ def main() -> int:
             lever(f"passing elements in memory at once, {size}", _one_by_one, run)
             one = _sent(port, upload, associations=1)
             report(f"2 associations instead of 1, {size}", run, one)
+        lever(
+            "reading ahead, 150 KB, 1 association", _not_ahead, _sent(port, small, associations=1)
+        )
+        lever("sending what is held as it is, 5 MB", _copied, _sent(port, large))
+        lever(
+            "asking for all associations at once, 20 ms", _in_turn, _sent(far, few, associations=4)
+        )
         report(
             "4 associations instead of 1, 20 ms round trip",
             _sent(far, few, associations=4),
@@ -148,6 +159,35 @@ def _checked_before() -> Iterator[None]:
 @contextmanager
 def _one_by_one() -> Iterator[None]:
     with patch.object(Walk, "_pass_held", lambda *_: None):
+        yield
+
+
+@contextmanager
+def _not_ahead() -> Iterator[None]:
+    with patch.object(Jobs, "take_ahead", lambda *_: None):
+        yield
+
+
+@contextmanager
+def _copied() -> Iterator[None]:
+    read = stored.HeldStream.read
+    with (
+        patch.object(splicing, "VIEW", splicing.PIECE),
+        patch.object(stored.HeldStream, "read", lambda self, size: bytes(read(self, size))),
+    ):
+        yield
+
+
+@contextmanager
+def _in_turn() -> Iterator[None]:
+    opened = Opening.open
+
+    def after(self: Opening, contexts: Sequence[SyntaxPair], reached: Run) -> Association:
+        association = opened(self, contexts)
+        reached()
+        return association
+
+    with patch.object(Opening, "open", after):
         yield
 
 

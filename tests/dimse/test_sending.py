@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
-from pynetdicom import AllStoragePresentationContexts
+from pynetdicom import AE, AllStoragePresentationContexts, evt
 from pynetdicom.association import Association as Negotiation
 
 from imaging_gears.adapters.dimse import DimseServer
@@ -31,6 +34,7 @@ from tests.dimse.items import (
 )
 from tests.dimse.peers import (
     QUICK,
+    Scripted,
     free_port,
     listening,
     no_thread_left,
@@ -40,6 +44,9 @@ from tests.dimse.peers import (
     storescp,
 )
 from tests.waiting import until
+
+if TYPE_CHECKING:
+    from pynetdicom.events import Event
 
 ALL = (IMPLICIT, EXPLICIT, BIG, DEFLATED, JPEG, JPEG_2000, RLE)
 
@@ -103,6 +110,112 @@ def test_a_server_that_rejects_further_associations_gets_fewer() -> None:
         assert server._associations == 1
         assert server.given_up is None
     assert len(scp.received) == 20
+
+
+@contextmanager
+def asked_together(count: int) -> Iterator[tuple[int, list[bool]]]:
+    """A server that keeps its answers back until it is asked for `count` associations.
+
+    Yields its port, and for each one whether the others came before a second was over.
+    """
+    together: list[bool] = []
+    all_here = threading.Barrier(count)
+
+    def requested(_: Event) -> None:
+        try:
+            all_here.wait(1)
+        except threading.BrokenBarrierError:
+            together.append(False)
+        else:
+            together.append(True)
+
+    ae = AE(ae_title="SCP")
+    ae.add_supported_context(MR, EXPLICIT)
+    handlers = [(evt.EVT_REQUESTED, requested), (evt.EVT_C_STORE, lambda _: 0)]
+    server = ae.start_server(("127.0.0.1", 0), block=False, evt_handlers=handlers)
+    try:
+        yield server.server_address[1], together
+    finally:
+        server.shutdown()
+
+
+def test_no_association_waits_for_the_answer_to_the_first_one() -> None:
+    """On a long way that would take as long as sending an instance over each."""
+    with asked_together(4) as (port, together):
+        server = server_at(port, associations=4)
+        assert outcomes(send(server, [item(at) for at in range(8)])) == {"sent"}
+    assert together == [True] * 4
+
+
+@pytest.mark.parametrize("most", [1, 2, 3])
+def test_a_server_that_rejects_all_that_come_at_once_is_asked_for_one(most: int) -> None:
+    """It counts what it is asked for, too: one goes on at once, and nothing is waited for."""
+    waits: list[float] = []
+    live: set[object] = set()
+    lock = threading.Lock()
+
+    def requested(event: Event) -> None:
+        with lock:
+            live.add(event.assoc)
+        time.sleep(0.2)
+        with lock:
+            full = len(live) > most
+        if full:
+            # Local limit exceeded (PS3.8 9.3.4).
+            event.assoc.acse.send_reject(0x02, 0x03, 0x02)
+            event.assoc.kill()
+            ended(event)
+
+    def ended(event: Event) -> None:
+        with lock:
+            live.discard(event.assoc)
+
+    ae = AE(ae_title="SCP")
+    ae.maximum_associations = 9
+    ae.add_supported_context(MR, EXPLICIT)
+    handlers = [
+        (evt.EVT_REQUESTED, requested),
+        (evt.EVT_RELEASED, ended),
+        (evt.EVT_C_STORE, lambda _: time.sleep(0.02) or 0),
+    ]
+    scp = ae.start_server(("127.0.0.1", 0), block=False, evt_handlers=handlers)
+    try:
+        server = server_at(scp.server_address[1], associations=4, pause=waits.append)
+        assert outcomes(send(server, [item(at) for at in range(40)])) == {"sent"}
+    finally:
+        scp.shutdown()
+    assert waits == []
+    assert server.given_up is None
+
+
+@pytest.mark.parametrize(("pixels", "ahead"), [(2000, True), (1_100_000, False)])
+def test_a_short_instance_is_read_while_the_server_answers(pixels: int, *, ahead: bool) -> None:
+    """One that is longer than a MiB is not: it would cost memory."""
+    begun = threading.Event()
+    seen: list[bool] = []
+
+    def answer(*_: object) -> int:
+        seen.append(begun.wait(2 if ahead else 0.2))
+        return 0
+
+    items = [item(0), item(1, pixels=pixels, on_chunks=begun.set), item(2)]
+    with scripted(answer) as scp:
+        assert outcomes(send(server_at(scp.port, associations=1), items)) == {"sent"}
+    assert seen[0] is ahead
+
+
+def test_what_was_read_for_an_association_that_is_lost_is_sent_over_another() -> None:
+    """And before the instance that it was lost with."""
+
+    def answer(scp: Scripted, event: Event) -> int:
+        if len(scp.received) == 2:
+            event.assoc.abort()
+        return 0
+
+    with scripted(answer) as scp:
+        results = send(server_at(scp.port, associations=1), [item(at) for at in range(5)])
+    assert outcomes(results) == {"sent"}
+    assert [int(uid.rpartition(".")[2]) for uid in scp.received] == [0, 1, 2, 3, 4, 1]
 
 
 def test_more_than_128_contexts_take_several_associations() -> None:
@@ -297,7 +410,6 @@ def _interrupted(negotiation: Negotiation) -> None:
     """Begin to negotiate as pynetdicom does, and be interrupted while the answer is waited for."""
     negotiation.dul.start()
     assert negotiation.dul.daemon
-    assert negotiation.daemon
     raise KeyboardInterrupt
 
 

@@ -18,7 +18,8 @@ from imaging_gears.adapters.dimse_failures import (
     not_tried,
 )
 from imaging_gears.adapters.dimse_name import why_unknown
-from imaging_gears.adapters.dimse_opening import Limits, Opening, check_pynetdicom
+from imaging_gears.adapters.dimse_opening import Opening
+from imaging_gears.adapters.dimse_requestor import Limits, check_pynetdicom
 from imaging_gears.adapters.dimse_sending import Pause, Sending
 from imaging_gears.adapters.dimse_series import series_of
 from imaging_gears.adapters.dimse_status import PENDING, SUCCESS, status_text

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -31,6 +31,9 @@ class Association:
         refused: why, per pair.
         numbers: presentation context IDs of the accepted pairs.
 
+    Attributes:
+        worked: whether the server has taken or finally refused an instance over it.
+
     Raises:
         AssociationLostError: by all methods; the association is of no use then.
     """
@@ -43,6 +46,7 @@ class Association:
     ) -> None:
         self._wire = wire
         self.refused = refused
+        self.worked = False
         self._numbers = numbers or {}
         self._message_id = 0
 
@@ -51,12 +55,15 @@ class Association:
         """Return the pairs that may be sent."""
         return self._numbers.keys()
 
-    def store(self, item: Sendable, data: Iterable[bytes | memoryview]) -> Reply:
+    def store(
+        self, item: Sendable, data: Iterable[bytes | memoryview], meanwhile: Callable[[], None]
+    ) -> Reply:
         """Send an instance whose pair is accepted; return the server's answer (PS3.7 9.1.1).
 
         Args:
             item: says what it is.
             data: what its `chunks` gives.
+            meanwhile: is done while the answer is on its way.
 
         Raises:
             ImagingError: its source broke; the association is of no use then.
@@ -64,6 +71,7 @@ class Association:
         pair = (item.sop_class_uid, item.transfer_syntax_uid)
         request = commands.store_request(self._next_id(), item.sop_class_uid, item.sop_instance_uid)
         self._open_wire.send(self._numbers[pair], request, data, item.length)
+        meanwhile()
         return _reply(self._response(commands.C_STORE_RQ))
 
     def echo(self, pair: SyntaxPair) -> Reply:

@@ -1,28 +1,25 @@
-"""Opening an association: pynetdicom negotiates it, then its threads end and its socket stays.
-
-pynetdicom's own sending polls, and its reactor thread now and then takes the response that the
-sender waits for (pynetdicom issues 842 and 850). So its two threads are ended as soon as the
-association stands, and the socket that it was given is used directly.
-"""
+"""Opening an association: pynetdicom negotiates it, then its thread ends and its socket stays."""
 
 from __future__ import annotations
 
-import contextlib
-import logging
 import socket
 import ssl
-import threading
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-import pynetdicom
-from pynetdicom import AE, build_context, evt
+from pynetdicom import build_context, evt
 from pynetdicom.pdu import A_ABORT_RQ, A_ASSOCIATE_RJ
 
 from imaging_gears.adapters.dimse_association import Association
 from imaging_gears.adapters.dimse_failures import AssociationLostError, AssociationRefusedError
 from imaging_gears.adapters.dimse_name import UNKNOWN
+from imaging_gears.adapters.dimse_requestor import (
+    Dialler,
+    Limits,
+    Requestor,
+    abandon,
+    end_thread,
+)
 from imaging_gears.adapters.dimse_socket import RememberingSocket, TlsSocket
 from imaging_gears.adapters.dimse_status import (
     abort_text,
@@ -37,7 +34,6 @@ from imaging_gears.errors import (
     ImagingError,
     NoDicomServerError,
     TlsRefusedError,
-    UnexpectedError,
     UnreachableError,
 )
 from imaging_gears.ports import Peer, SyntaxPair
@@ -46,102 +42,6 @@ if TYPE_CHECKING:
     from pynetdicom.association import Association as Negotiation
 
 _MAX_RECEIVED_PDU: Final = 16384
-_TESTED_VERSIONS: Final = ((3, 0, 4), (3, 1))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
-    """How long is waited, in seconds.
-
-    Attributes:
-        connect: for the TCP connection and the TLS handshake.
-        answer: for the answer to the association request.
-        progress: for the next byte to move, while sending and while waiting for a response.
-        waits: before the next association, after the server failed; in a row without success.
-        tries: of an instance whose association is lost each time.
-        lookups: before the server's name is looked up again, when the name service did not answer.
-    """
-
-    connect: float = 10.0
-    answer: float = 30.0
-    progress: float = 60.0
-    waits: tuple[float, ...] = (1.0, 7.0, 22.0)
-    tries: int = 3
-    lookups: tuple[float, ...] = (0.5, 1.5, 4.0)
-
-
-@dataclass(slots=True)
-class _Dialler:
-    """Takes the place of the SSLContext that pynetdicom is given: it hands out our sockets."""
-
-    tls: ClientTls | None
-    limits: Limits
-    sock: RememberingSocket | None = None
-    hung_up: bool = False
-    _lock: threading.Lock = field(default_factory=threading.Lock)
-
-    def wrap_socket(self, sock: socket.socket, **options: Any) -> socket.socket:
-        """Return `sock`, not yet connected, as one that remembers.
-
-        Args:
-            sock: is not of use any more.
-            options: of `ssl.SSLContext.wrap_socket`.
-        """
-        with self._lock:
-            if self.hung_up:
-                sock.close()
-                raise ConnectionAbortedError
-            if self.tls is None:
-                made = RememberingSocket(fileno=sock.detach())
-            else:
-                made = TlsSocket(fileno=sock.detach())
-                made.secure(self.tls.context(), options["server_hostname"])
-            made.answer_seconds = self.limits.answer
-            self.sock = made
-            return made
-
-    def hang_up(self) -> None:
-        """End whatever waits on the socket, from another thread."""
-        with self._lock:
-            self.hung_up = True
-            if self.sock is not None:
-                with contextlib.suppress(OSError):
-                    self.sock.shutdown(socket.SHUT_RDWR)
-
-
-def check_pynetdicom() -> None:
-    """Prepare pynetdicom for `Opening`.
-
-    Raises:
-        UnexpectedError: it is of a version whose ways were not tried.
-    """
-    version = tuple(int(part) for part in pynetdicom.__version__.split(".")[:3] if part.isdigit())
-    least, below = _TESTED_VERSIONS
-    if not least <= version < below:
-        raise UnexpectedError(
-            f"pynetdicom is of version {pynetdicom.__version__}; the gear needs 3.0.4 up to 3.0.x."
-        )
-    # What it has to say is said by the errors here, once and without UIDs.
-    logging.getLogger("pynetdicom").setLevel(logging.CRITICAL)
-
-
-# --- Opening
-
-
-class _Requestor(AE):
-    """pynetdicom's requestor, whose threads do not keep the process from ending.
-
-    Attributes:
-        negotiation: the association that was begun.
-    """
-
-    negotiation: Negotiation | None = None
-
-    def _create_socket(self, assoc: Negotiation, *rest: Any) -> Any:
-        # Before its threads are started; that of the protocol is none that ends with the process.
-        assoc.daemon = assoc.dul.daemon = True
-        self.negotiation = assoc
-        return super()._create_socket(assoc, *rest)
 
 
 class Opening:
@@ -154,24 +54,28 @@ class Opening:
     def __init__(self, peer: Peer, tls: ClientTls | None, limits: Limits) -> None:
         self._peer = peer
         self._limits = limits
-        self._dialler = _Dialler(tls, limits)
+        self._dialler = Dialler(tls, limits)
         self._answer: A_ASSOCIATE_RJ | A_ABORT_RQ | None = None
-        self._requestor = _Requestor(ae_title=peer.calling_ae)
+        self._requestor = Requestor(ae_title=peer.calling_ae)
 
     def hang_up(self) -> None:
         """Call it off, or cut the association that came of it."""
         self._dialler.hang_up()
 
-    def open(self, contexts: Sequence[SyntaxPair]) -> Association:
+    def open(
+        self, contexts: Sequence[SyntaxPair], reached: Callable[[], None] | None = None
+    ) -> Association:
         """Return an established association; it may have accepted no context at all.
 
         Args:
             contexts: at most 128 pairs.
+            reached: is called when the connection stands, over TLS when the handshake is over.
 
         Raises:
             AssociationLostError: the server can't be reached, or did not answer.
             AssociationRefusedError: it does not want us, or a certificate is not trusted.
         """
+        self._dialler.reached = reached
         try:
             return self._opened(contexts)
         except (AssociationLostError, AssociationRefusedError):
@@ -180,7 +84,7 @@ class Opening:
             # The job was cancelled, most likely: pynetdicom would go on, and wait for the server.
             self.hang_up()
             if self._requestor.negotiation is not None:
-                _abandon(self._requestor.negotiation)
+                abandon(self._requestor.negotiation)
             raise
 
     def _opened(self, contexts: Sequence[SyntaxPair]) -> Association:
@@ -193,7 +97,7 @@ class Opening:
             if results and 0 not in results.values():
                 return Association(None, _refusals(results))
             raise failure
-        _end_threads(negotiation)
+        end_thread(negotiation)
         if self._answer is not None or sock.ended:
             # It has ended while pynetdicom was still listening.
             failure = self._failure()
@@ -306,22 +210,6 @@ def _hinted(reason: str, sock: RememberingSocket) -> AssociationLostError:
     else:
         hint, kind = "it may not speak TLS", TlsRefusedError
     return AssociationLostError(f"{reason} before it answered; {hint}", kind)
-
-
-def _abandon(negotiation: Negotiation) -> None:
-    """End what has begun without waiting for it."""
-    negotiation.dul.kill_dul()
-    theirs = negotiation.dul.socket
-    if theirs is not None and theirs.socket is not None:
-        theirs.socket.close()
-
-
-def _end_threads(negotiation: Negotiation) -> None:
-    """End the reactors of an established association; its socket stays open."""
-    negotiation.dul.kill_dul()
-    negotiation.dul.join()
-    negotiation.kill()
-    negotiation.join()
 
 
 def _results(

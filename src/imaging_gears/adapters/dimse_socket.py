@@ -11,7 +11,7 @@ import math
 import socket
 import ssl
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 _QUICKACK: Final[int | None] = getattr(socket, "TCP_QUICKACK", None)
@@ -35,6 +35,7 @@ class RememberingSocket(socket.socket):
         heard: the first bytes of what it has said.
         negotiating: whether the association is not established yet.
         answer_seconds: how long pynetdicom may wait for an answer.
+        reached: is called once when it is connected.
     """
 
     failure: OSError | None = None
@@ -43,6 +44,7 @@ class RememberingSocket(socket.socket):
     heard: bytes = b""
     negotiating: bool = True
     answer_seconds: float = 30.0
+    reached: Callable[[], None] | None = None
 
     def settimeout(self, value: float | None, /) -> None:
         """Set the time-out; pynetdicom's None, after connecting, is the time for the answer."""
@@ -57,6 +59,8 @@ class RememberingSocket(socket.socket):
             self.failure = error
             raise
         self.connected = True
+        if self.reached is not None:
+            self.reached()
 
     def recv(self, buffersize: int = 1024, _flags: int = 0, /) -> bytes:
         """Return the next bytes, none at the end. There is no use for flags here."""

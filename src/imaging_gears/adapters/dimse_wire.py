@@ -39,7 +39,11 @@ _NO_BODY: Final = bytes(4)
 
 PDU_CAP: Final = 256 * 1024
 """The longest PDU that is sent to a server that sets no limit, or a higher one."""
-_BATCH_BYTES: Final = 256 * 1024
+_GATHERED: Final = 256 * 1024
+"""Bytes of pieces after which no further ones are waited for."""
+_AT_ONCE: Final = 1024 * 1024
+"""Bytes of one piece that are given to the system in one call: around each one threads wait for
+each other. What is encrypted is copied for that, so there it is as little as what is gathered."""
 _BATCH_PIECES: Final = 256  # Linux takes 1,024 in one call
 _SMALL: Final = 4096
 _MAX_RECEIVED: Final = 1024 * 1024
@@ -120,6 +124,7 @@ class Wire:
             raise AssociationLostError("the server takes no PDU that is long enough to hold data")
         self._socket = sock
         self._seconds = seconds
+        self._at_once = _GATHERED if isinstance(sock, TlsSocket) else _AT_ONCE
         self._room = min(max_length or PDU_CAP, PDU_CAP) - _PDV_OVERHEAD
         self._received = bytearray()
         self._batch: list[Buffer] = []
@@ -155,11 +160,13 @@ class Wire:
             for piece in framer.feed(held):
                 self._add(piece)
             self._within = framer.within
-            if not isinstance(held, bytes):
+            if self._batched >= _GATHERED or not isinstance(held, bytes):
                 self._flush()
         if framer.left:
             raise InputFileError("The data set is shorter than it was when it was examined.")
         self._flush()
+        # Also of what comes before anybody waits for it.
+        acknowledge_at_once(self._socket)
 
     def receive(self) -> Message:
         """Return the next message of the server."""
@@ -241,7 +248,7 @@ class Wire:
     def _add(self, piece: Buffer) -> None:
         self._batch.append(piece)
         self._batched += len(piece)
-        if self._batched >= _BATCH_BYTES or len(self._batch) >= _BATCH_PIECES:
+        if self._batched >= self._at_once or len(self._batch) >= _BATCH_PIECES:
             self._flush()
 
     def _flush(self) -> None:

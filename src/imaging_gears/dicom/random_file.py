@@ -81,7 +81,8 @@ class Section:
 
     def read(self, size: int, /) -> bytes:
         """Return between 1 and `size` bytes, none only at the end."""
-        data = self._file.read_at(self._next, min(size, self._end - self._next))
+        size = min(size, self._end - self._next)
+        data = self._file.read_at(self._next, size) if size else b""
         self._next += len(data)
         return data
 
@@ -127,8 +128,10 @@ class SectionStream(BoundedStream):
             HeaderError: the stream ends before that, inside `what`.
             ArchiveError: the file ends before the section does.
         """
-        self.require(size)
         held = min(size, self.held)
+        if size > held:
+            self.require(size)
         super().skip(held, what)
-        self._section.advance(size - held)
-        self.position += size - held
+        if size > held:
+            self._section.advance(size - held)
+            self.position += size - held

@@ -7,15 +7,13 @@ is about to be sent, in the thread that sends it, and gives no byte before.
 
 from __future__ import annotations
 
-import io
 import threading
-import weakref
 import zlib
 from typing import TYPE_CHECKING, Final
 
 from imaging_gears.dicom.bounds import MIB, whole_budget
 from imaging_gears.dicom.random_file import Section, SectionStream
-from imaging_gears.dicom.streams import BoundedStream, ByteStream
+from imaging_gears.dicom.streams import BoundedStream
 from imaging_gears.dicom.zip_member import (
     LOCAL_SIZE,
     MemberStream,
@@ -27,6 +25,7 @@ from imaging_gears.errors import ArchiveError
 if TYPE_CHECKING:
     from imaging_gears.dicom.bounds import Budget
     from imaging_gears.dicom.random_file import RandomFile
+    from imaging_gears.dicom.streams import Source
     from imaging_gears.dicom.zip_directory import Entry
 
 LATER_SIZE: Final = 32 * MIB
@@ -40,46 +39,51 @@ HELD_AT_ONCE: Final = 2
 """How many that are longer than a MiB are held at once, however many are being sent."""
 
 _INPUT: Final = 64 * 1024
+_PART: Final = 256 * 1024
 
 
 class Buffers:
     """Memory for the members of an archive that are held, taken in turns.
 
     It is used again, because what a thread has given back may stay with that thread's share of the
-    heap: eight associations had 70 MiB of it.
+    heap: eight associations had 70 MiB of it. None is used again while anybody has a view of it.
     """
 
     def __init__(self) -> None:
-        self._free: list[bytearray] = []
-        self._made = 0
+        self._made: list[bytearray] = []
         self._lock = threading.Lock()
 
-    def take(self) -> bytearray | None:
-        """Return `HELD_SIZE` bytes, None where all are in use."""
+    def take(self, size: int) -> memoryview | None:
+        """Return `size` bytes, at most `HELD_SIZE`; None where all are in use."""
         with self._lock:
-            if self._free:
-                return self._free.pop()
-            if self._made == HELD_AT_ONCE:
-                return None
-            self._made += 1
-        return bytearray(HELD_SIZE)
-
-    def give(self, buffer: bytearray) -> None:
-        """Take back what `take` gave."""
-        with self._lock:
-            self._free.append(buffer)
+            buffer = next(filter(_is_free, self._made), None)
+            if buffer is None:
+                if len(self._made) == HELD_AT_ONCE:
+                    return None
+                buffer = bytearray(HELD_SIZE)
+                self._made.append(buffer)
+            return memoryview(buffer)[:size]
 
 
-class _HeldStream:
-    """A member that is held in memory."""
+def _is_free(buffer: bytearray) -> bool:
+    """Return whether nobody has a view of `buffer`: one that is viewed can't be resized."""
+    try:
+        del buffer[-1]
+    except BufferError:
+        return False
+    buffer.append(0)  # Where it was: there is room for it.
+    return True
+
+
+class HeldStream:
+    """A member that is held in memory, given in views that are good as long as they are kept."""
 
     def __init__(self, content: memoryview) -> None:
         self._left = content
 
-    def read(self, size: int, /) -> bytes:
+    def read(self, size: int, /) -> memoryview:
         """Return between 1 and `size` bytes, none only at the end."""
-        data = bytes(self._left[:size])
-        self._left = self._left[size:]
+        data, self._left = self._left[:size], self._left[size:]
         return data
 
 
@@ -117,7 +121,7 @@ class StoredMember:
             return BoundedStream(content, budget, size)
         return SectionStream(self._section(), budget, size)
 
-    def open(self) -> ByteStream:
+    def open(self) -> Source:
         """Return the content, of which it is known that it is right.
 
         Raises:
@@ -130,35 +134,31 @@ class StoredMember:
             return self._section()
         return MemberStream(self._file, self._entry, whole_budget(), chunk=_INPUT)
 
-    def _checked(self) -> ByteStream:
+    def _checked(self) -> Source:
         if self._entry.size <= MIB:
-            return io.BytesIO(self._section_checked())
-        buffer = self._buffers.take() if self._entry.size <= HELD_SIZE else None
-        if buffer is None:
+            return HeldStream(memoryview(self._section_checked()))
+        size = self._entry.size
+        content = self._buffers.take(size) if size <= HELD_SIZE else None
+        if content is None:
             self._section_checked()
             return self._section()
-        return self._held_checked(buffer)
+        read = self._file.read_into(self._begin(), content)
+        self._compare(read, zlib.crc32(content[:read]))
+        return HeldStream(content)
 
     def _section_checked(self) -> bytes:
-        """Read all of a member; return its last MiB or less."""
+        """Read all of a member; return its last part: all of one that is not longer than a MiB."""
         section = self._section()
+        # What is not kept is read in parts as they are sent: each thread has memory for one.
+        most = MIB if self._entry.size <= MIB else _PART
         crc = read = 0
         last = b""
-        while part := section.read(MIB):
+        while part := section.read(most):
             crc = zlib.crc32(part, crc)
             read += len(part)
             last = part
         self._compare(read, crc)
         return last
-
-    def _held_checked(self, buffer: bytearray) -> ByteStream:
-        # Whoever reads a stream just drops it, at its end or before.
-        stream = _HeldStream(memoryview(buffer)[: self._entry.size])
-        weakref.finalize(stream, self._buffers.give, buffer)
-        content = memoryview(buffer)[: self._entry.size]
-        read = self._file.read_into(self._begin(), content)
-        self._compare(read, zlib.crc32(content[:read]))
-        return stream
 
     def _compare(self, read: int, crc: int) -> None:
         if (read, crc) != (self._entry.size, self._entry.crc):

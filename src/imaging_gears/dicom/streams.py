@@ -29,6 +29,13 @@ class ByteStream(Protocol):
         """Return between 1 and `size` bytes, none only at the end."""
 
 
+class Source(Protocol):
+    """A stream that is only passed on: it may give views of what is in memory already."""
+
+    def read(self, size: int, /) -> bytes | memoryview:
+        """Return between 1 and `size` bytes, none only at the end."""
+
+
 class BoundedStream:
     """A buffered, sequential stream within a budget.
 
@@ -75,8 +82,11 @@ class BoundedStream:
 
     def peek(self, size: int) -> bytes:
         """Return the next `size` bytes, fewer at the end, without passing them."""
-        self._fill(size)
-        return self._buffer[self._start : self._start + size]
+        end = self._start + size
+        if end > len(self._buffer):
+            self._fill(size)
+            end = self._start + size
+        return self._buffer[self._start : end]
 
     def require(self, size: int) -> None:
         """Check, where the end is known, that `size` more bytes can follow.
@@ -96,6 +106,10 @@ class BoundedStream:
             HeaderError: the stream ends before that, inside `what`.
         """
         self.require(size)
+        if size <= self.held:
+            self._start += size
+            self.position += size
+            return
         if size > self.budget.left:
             self.budget.spend(size)
         while size > 0:
@@ -147,7 +161,7 @@ class Decoder(Protocol):
     def needs_input(self) -> bool:
         """Whether all input given so far is used up."""
 
-    def decompress(self, data: bytes, max_length: int) -> bytes:
+    def decompress(self, data: bytes | memoryview, max_length: int) -> bytes:
         """Return at most `max_length` bytes of output."""
 
 
@@ -167,7 +181,7 @@ class Inflater:
         """Whether all input given so far is used up."""
         return not self._inflate.unconsumed_tail
 
-    def decompress(self, data: bytes, max_length: int) -> bytes:
+    def decompress(self, data: bytes | memoryview, max_length: int) -> bytes:
         """Return at most `max_length` bytes of output."""
         return self._inflate.decompress(self._inflate.unconsumed_tail + data, max_length)
 
@@ -186,7 +200,7 @@ class DecodedStream:
 
     def __init__(
         self,
-        raw: ByteStream,
+        raw: Source,
         decoder: Decoder,
         error: type[InputFileError],
         *,
@@ -214,7 +228,7 @@ class DecodedStream:
                 return self._end()
         return b""
 
-    def _decode(self, data: bytes, size: int) -> bytes:
+    def _decode(self, data: bytes | memoryview, size: int) -> bytes:
         try:
             return self._decoder.decompress(data, size)
         # What zlib, bz2 (OSError, ValueError) and lzma raise for damaged data.

@@ -23,7 +23,7 @@ from imaging_gears.dicom.members import (
 from imaging_gears.dicom.random_file import RandomFile, Section, SectionStream
 from imaging_gears.dicom.recognition import PREFIX_SIZE, Kind, kind_of
 from imaging_gears.dicom.stored import Buffers, StoredMember
-from imaging_gears.dicom.streams import BoundedStream, ByteStream
+from imaging_gears.dicom.streams import BoundedStream
 from imaging_gears.dicom.tar import BLOCK, TarEntry, is_tar_header, tar_entries
 from imaging_gears.dicom.zip_directory import entries, locate
 from imaging_gears.dicom.zip_member import STORED, MemberStream
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from imaging_gears.dicom.random_file import Passable
+    from imaging_gears.dicom.streams import Source
     from imaging_gears.dicom.tar import ReadAt
     from imaging_gears.dicom.zip_directory import Entry
 
@@ -55,7 +56,7 @@ class WholeMember:
 
     number: int
     name: str | None
-    open: Callable[[], ByteStream]
+    open: Callable[[], Source]
     bounded: Callable[[], BoundedStream]
 
 

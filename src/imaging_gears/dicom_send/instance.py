@@ -54,8 +54,9 @@ class Instance:
     pieces: Callable[[], Iterator[bytes | memoryview]] = field(repr=False, compare=False)
 
     def chunks(self) -> Iterator[bytes | memoryview]:
-        """Yield the data set with the mark, in pieces of at most 256 KiB, each time from its start.
+        """Yield the data set with the mark in pieces, each time from its start.
 
+        A piece has at most 256 KiB, or is a view of at most 1 MiB of what is in memory anyway.
         A member of a zip that is not compressed is checked before its first piece; of others the
         last piece comes after the source has been read to its end and found to be right. Several
         threads may read several instances, or the same one, at once.

@@ -67,7 +67,7 @@ class _Encoded(Protocol):
         """Yield the data set."""
 
 
-def recoded(instance: _Encoded, transfer_syntax_uid: str) -> Iterator[bytes]:
+def recoded(instance: _Encoded, transfer_syntax_uid: str) -> Iterator[bytes | memoryview]:
     """Yield the data set of `instance` in another transfer syntax, in pieces of at most 256 KiB.
 
     Raises:

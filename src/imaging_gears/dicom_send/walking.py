@@ -42,11 +42,9 @@ _FIRST_GROUP: Final = 0x0008  # PS3.10 7.2: 0000 to 0006 are for messages, meta 
 _URL: Final = 0x00287FE0  # PixelDataProviderURL, PS3.3 C.7.6.3
 _PIXELS: Final = frozenset({0x7FE00008, 0x7FE00009, 0x7FE00010, _URL})  # as above, and C.7.6.24
 _DRAIN: Final = 64 * 1024
-# Where elements are looked at one by one: those that are needed, and what can't stand there.
-_STOPS: Final = (
-    *(SOP_CLASS_UID.tag, SOP_INSTANCE_UID.tag, *PIXEL_TAGS),
-    *(*_PIXELS, DELIMITER_GROUP << 16, 1 << 32),
-)
+_WANTED: Final = frozenset({SOP_CLASS_UID.tag, SOP_INSTANCE_UID.tag, *PIXEL_TAGS})
+# Where elements are looked at one by one: pixels, and what can't stand there.
+_STOPS: Final = (*_PIXELS, DELIMITER_GROUP << 16, 1 << 32)
 _HEAD: Final = {
     IMPLICIT_LITTLE: Struct("<HH0sL"),
     EXPLICIT_LITTLE: Struct("<HH2sH"),
@@ -114,7 +112,9 @@ class Walk:
                 raise HeaderError("The data set has elements of a group that it must not have.")
             value = self._value(data_set, element)
             start, self.length = self.length, data_set.position - base
-            self._note(element, GroupElement(element.tag, start, self.length, value))
+            self._note(element, value)
+            if element.group == self._group:
+                self.elements.append(GroupElement(element.tag, start, self.length, value))
             self._last = element.tag
             if element.group <= self._group:
                 self.place = self.length
@@ -133,14 +133,19 @@ class Walk:
         """
         held = data_set.peek(data_set.held)
         unpack, vrs = _HEAD[self.encoding].unpack_from, _PLAIN_VRS[self.encoding.explicit]
-        size, last, end = len(held) - ELEMENT_HEADER_SIZE, self._last, 0
+        size, last, end = len(held), self._last, 0
         count = 0
-        while end <= size:
+        while end + ELEMENT_HEADER_SIZE <= size:
             group, number, vr, length = unpack(held, end)
             tag = group << 16 | number
             after = end + ELEMENT_HEADER_SIZE + length
-            if not last < tag < stop or vr not in vrs or after > len(held):
+            if not last < tag < stop or vr not in vrs or after > size:
                 break
+            if tag in _WANTED:
+                if length > MAX_VALUE_LENGTH:
+                    break
+                self._keep(tag, held[after - length : after])
+                stop = min((stop, *self._awaited))
             last, end = tag, after
             count += 1
         data_set.budget.spend(count * ELEMENT_COST)
@@ -149,8 +154,7 @@ class Walk:
 
     def _value(self, data_set: BoundedStream, element: Element) -> bytes | None:
         """Pass the value of `element`; return it where it is needed and not too long."""
-        wanted = element.tag in (SOP_CLASS_UID.tag, SOP_INSTANCE_UID.tag, *PIXEL_TAGS)
-        wanted = wanted or element.group == self._group
+        wanted = element.tag in _WANTED or element.group == self._group
         if element.tag in _PIXELS and element.length == UNDEFINED_LENGTH:
             self._fragments = skip_fragments(data_set, self.encoding)
             return None
@@ -159,21 +163,24 @@ class Walk:
         skip_value(data_set, element, self.encoding)
         return None
 
-    def _note(self, element: Element, found: GroupElement) -> None:
-        if element.tag == SOP_CLASS_UID.tag:
-            self.sop_class_uid = _uid(found.value, SOP_CLASS_UID.keyword)
-            self._awaited = near_the_end(self.sop_class_uid)
-        elif element.tag == SOP_INSTANCE_UID.tag:
-            self.sop_instance_uid = _uid(found.value, SOP_INSTANCE_UID.keyword)
-        elif element.tag in _PIXELS:
+    def _note(self, element: Element, value: bytes | None) -> None:
+        if element.tag in _PIXELS:
             self._has_pixels = True
             self._pixels = None if element.tag == _URL else element.length
-        elif element.tag in PIXEL_TAGS and found.value is not None:
-            self._described[element.tag] = found.value
         elif element.tag in self._awaited and element.length:
             self._awaited = frozenset()
-        if element.group == self._group:
-            self.elements.append(found)
+        elif element.tag in _WANTED:
+            self._keep(element.tag, value)
+
+    def _keep(self, tag: int, value: bytes | None) -> None:
+        """Keep the value of an element that is wanted; None where it is too long."""
+        if tag == SOP_CLASS_UID.tag:
+            self.sop_class_uid = _uid(value, SOP_CLASS_UID.keyword)
+            self._awaited = near_the_end(self.sop_class_uid)
+        elif tag == SOP_INSTANCE_UID.tag:
+            self.sop_instance_uid = _uid(value, SOP_INSTANCE_UID.keyword)
+        elif value is not None:
+            self._described[tag] = value
 
     def _check(self, meta: Meta) -> None:
         if self._last < SERIES_INSTANCE_UID.tag:

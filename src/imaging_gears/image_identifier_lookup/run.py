@@ -33,7 +33,6 @@ from imaging_gears.adapters.tries import Tries
 from imaging_gears.errors import (
     ConfigError,
     ImagingError,
-    SiteKeyError,
 )
 from imaging_gears.gear import joblog
 from imaging_gears.gear.inputs import found, own_key

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import threading
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import cast
@@ -15,7 +15,8 @@ from imaging_gears.adapters.dimse_association import Reply
 from imaging_gears.adapters.dimse_breaker import Breaker
 from imaging_gears.adapters.dimse_contexts import groups
 from imaging_gears.adapters.dimse_failures import AssociationLostError, AssociationRefusedError
-from imaging_gears.adapters.dimse_opening import Limits, Opening
+from imaging_gears.adapters.dimse_opening import Opening
+from imaging_gears.adapters.dimse_requestor import Limits
 from imaging_gears.adapters.dimse_sending import Sending
 from imaging_gears.errors import OutOfResourcesError
 from imaging_gears.ports import Sendable, Sent, SyntaxPair
@@ -36,8 +37,10 @@ class Server:
         losses: share of the requests at which it aborts, having stored the instance or not.
         full: share of the requests for which it is out of resources.
         refusals: share of the associations that it does not answer.
+        slow: whether it takes its time to answer, and counts meanwhile what it is asked for.
         stored: instances.
         live: associations.
+        asked: associations that it has not answered yet.
     """
 
     random: random.Random
@@ -46,8 +49,10 @@ class Server:
     losses: float
     full: float
     refusals: float
+    slow: bool
     stored: set[int] = field(default_factory=set)
     live: int = 0
+    asked: int = 0
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def happens(self, share: float) -> bool:
@@ -65,13 +70,23 @@ class FakeOpening:
     refused: dict[SyntaxPair, str] = field(default_factory=dict)
     hung_up: threading.Event = field(default_factory=threading.Event)
     is_open: bool = False
+    worked: bool = False
 
-    def open(self, _: object) -> FakeOpening:
+    def open(self, _: object, reached: Callable[[], None]) -> FakeOpening:
         """Open it, or fail as a server that is busy or away."""
+        if self.server.happens(0.9):
+            reached()
         if self.hung_up.is_set() or self.server.happens(self.server.refusals):
             raise AssociationLostError("away")
         with self.server.lock:
-            if self.server.live >= self.server.most:
+            self.server.asked += 1
+        if self.server.slow:
+            # Others come in between here.
+            self.hung_up.wait(0.0002)
+        with self.server.lock:
+            counted = self.server.live + (self.server.asked if self.server.slow else 1)
+            self.server.asked -= 1
+            if counted > self.server.most:
                 raise AssociationRefusedError("busy", OutOfResourcesError, final=False)
             self.server.live += 1
         self.is_open = True
@@ -81,10 +96,17 @@ class FakeOpening:
         """End it from another thread."""
         self.hung_up.set()
 
-    def store(self, sendable: Sendable, data: Iterable[bytes | memoryview]) -> Reply:
+    def store(
+        self,
+        sendable: Sendable,
+        data: Iterable[bytes | memoryview],
+        meanwhile: Callable[[], None],
+    ) -> Reply:
         """Take an instance, or not."""
         assert self.is_open
         assert b"".join(data)
+        if self.server.happens(0.9):
+            meanwhile()
         # Others come in between here.
         self.hung_up.wait(0.0002 if self.server.happens(0.3) else 0)
         number = sendable.number
@@ -120,6 +142,7 @@ def server_of(seed: int, count: int) -> Server:
         losses=dice.choice([0, 0, 0.1, 0.4, 0.9]),
         full=dice.choice([0, 0, 0.2, 0.9]),
         refusals=dice.choice([0, 0, 0.1, 0.5]),
+        slow=dice.choice([False, True]),
     )
 
 

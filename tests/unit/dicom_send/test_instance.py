@@ -443,6 +443,29 @@ def test_what_is_held_in_memory_does_not_grow_with_the_associations(
         tracemalloc.stop()
 
 
+def test_what_is_kept_of_a_held_member_stays_as_it_is(path: Path) -> None:
+    """Others that are read meanwhile, and after it was read to its end, get other memory."""
+    data = [large(3 * bounds.MIB + 256 * at) for at in range(5)]
+    path.write_bytes(packed_zip([(f"{at}", each) for at, each in enumerate(data)], method=0))
+    with examine(path, MARK) as contents:
+        kept = [list(instance.chunks()) for instance in contents.instances]
+    assert [b"".join(each).replace(tag(), b"") for each in kept] == [
+        each[len(meta(EXPLICIT)) :] for each in data
+    ]
+    # Of those for which there was room, without a copy.
+    views = [any(isinstance(piece, memoryview) for piece in each) for each in kept]
+    assert views == [True, True, False, False, False]
+
+
+def test_a_member_of_up_to_a_mib_is_not_copied(path: Path) -> None:
+    """Its pixels are one view of what was read to check it."""
+    path.write_bytes(packed_zip([("a", large(bounds.MIB // 2))], method=0))
+    with examine(path, MARK) as contents:
+        pieces = list(contents.instances[0].chunks())
+    assert [type(piece) for piece in pieces] == [bytes, memoryview]
+    assert len(pieces[1]) > bounds.MIB // 2
+
+
 def test_a_held_member_that_is_cut_after_it_was_examined_gives_no_byte(path: Path) -> None:
     """The file has become shorter: what is missing is told before anything is sent."""
     path.write_bytes(packed_zip([("a", large(3 * bounds.MIB))], method=0))
