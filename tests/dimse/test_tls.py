@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import ssl
+import subprocess
 import threading
 import time
 from dataclasses import replace
@@ -13,7 +14,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from imaging_gears.adapters.dimse_tls import PROFILES, ClientTls
+from imaging_gears.adapters.dimse_tls import PROFILES, ClientTls, certificates_folder
 from imaging_gears.errors import CertificateError, ServiceError, TlsFilesError, TlsRefusedError
 from imaging_gears.ports import TlsFiles
 from tests.dimse.items import item, stored_data_set
@@ -339,13 +340,63 @@ def test_old_tls_is_not_offered(pki: Pki) -> None:
     assert all(name.startswith("ECDHE") and "128" not in name for name in names)
 
 
-def test_the_system_s_certificates_are_trusted_too(pki: Pki) -> None:
-    """They are read in a thread; the context that is used has them all, and the input's one."""
+def system_of(
+    folder: Path, authority: Authority, *, hashed: bool, more: int = 0
+) -> ssl.DefaultVerifyPaths:
+    """Return where a system keeps its certificates that has this one: in a file, and in a folder.
+
+    Args:
+        folder: for both.
+        authority: whose certificate.
+        hashed: whether it stands in the folder under its hash.
+        more: certificates that the file has and the folder has not.
+    """
+    certificates, bundle = folder / "certs", folder / "bundle.pem"
+    certificates.mkdir()
+    pem = authority.cert.read_bytes()
+    bundle.write_bytes(pem * (1 + more))
+    command = ("openssl", "x509", "-noout", "-subject_hash", "-in", str(authority.cert))
+    name = subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+    (certificates / (f"{name}.0" if hashed else "authority.pem")).write_bytes(pem)
+    return ssl.DefaultVerifyPaths(str(bundle), str(certificates), "", "", "", "")
+
+
+def test_the_system_s_folder_of_certificates_is_trusted(
+    tmp_path: Path, pki: Pki, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing of it is read before a server is verified; who is in it is, others are not."""
+    paths = system_of(tmp_path, pki.authority, hashed=True)
+    monkeypatch.setattr(ssl, "get_default_verify_paths", lambda: paths)
+    files = pki.files(ca=None)
+    assert ClientTls(files).context().cert_store_stats()["x509"] == 0
+    with storescp(tmp_path / "in", *tls_options(pki, pki.server)) as scp:
+        server_at(scp.port, tls=files).echo()
+    others = storescp(tmp_path / "other", *tls_options(pki, pki.self_signed))
+    with others as scp, pytest.raises(CertificateError):
+        server_at(scp.port, tls=files).echo()
+
+
+@pytest.mark.parametrize(
+    ("hashed", "more"), [(False, 0), (True, 1)], ids=["not hashed", "one more in the file"]
+)
+def test_a_system_without_such_a_folder_is_trusted_all_the_same(
+    tmp_path: Path, pki: Pki, monkeypatch: pytest.MonkeyPatch, *, hashed: bool, more: int
+) -> None:
+    """Its certificates are read in a thread; the context that is used has them all."""
     system = ssl.create_default_context().cert_store_stats()["x509"]
+    paths = system_of(tmp_path, pki.foreign, hashed=hashed, more=more)
+    monkeypatch.setattr(ssl, "get_default_verify_paths", lambda: paths)
     context = ClientTls(pki.files()).context()
     assert context.cert_store_stats()["x509"] == system + 1
     without = ClientTls(pki.files(require_peer_cert=False)).context()
     assert without.cert_store_stats()["x509"] == 1
+
+
+def test_a_system_without_certificates_has_no_folder_of_them(tmp_path: Path) -> None:
+    """Neither file nor folder, or no file."""
+    nowhere = str(tmp_path / "nowhere")
+    assert certificates_folder(ssl.DefaultVerifyPaths(nowhere, nowhere, "", "", "", "")) is None
+    assert certificates_folder(ssl.DefaultVerifyPaths("", str(tmp_path), "", "", "", "")) is None
 
 
 def test_the_server_is_verified_by_the_name_in_the_config(tmp_path: Path, pki: Pki) -> None:

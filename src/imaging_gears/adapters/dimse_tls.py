@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import ssl
 import threading
 from collections.abc import Mapping
@@ -48,6 +49,9 @@ PROFILES: Final[Mapping[TlsProfile, Profile]] = {
     "BCP 195 modified": Profile("ECDHE+AES256+AESGCM:ECDHE+CHACHA20:!aNULL:!PSK:!aDSS"),
 }
 
+_HASHED: Final = re.compile(r"[0-9a-f]{8}\.[0-9]+")  # as openssl-rehash names them
+_BEGIN: Final = b"-----BEGIN CERTIFICATE-----"
+
 # Alerts by which a server says that it does not like our certificate (RFC 8446 6.2).
 _CERTIFICATE_ALERTS: Final = (
     "BAD_CERTIFICATE",
@@ -69,8 +73,9 @@ _NOTHING_IN_COMMON: Final = ("HANDSHAKE_FAILURE", "PROTOCOL_VERSION", "UNSUPPORT
 class ClientTls:
     """What a client does over TLS: it shows its certificate, and verifies the server's.
 
-    The system's certificates are a quarter of a megabyte of text. They are read in a thread, while
-    the first file is downloaded or examined.
+    The system's certificates are a quarter of a megabyte of text. Where there is a folder of the
+    same, OpenSSL looks up in it what it needs; else they are read in a thread, while the first file
+    is downloaded or examined.
 
     Raises:
         TlsFilesError: a file is missing, can't be read, or is none; or key and certificate do not
@@ -89,7 +94,10 @@ class ClientTls:
         if files.ca is not None:
             _trust(context, files.ca)
         _identify(context, files)
-        if files.require_peer_cert:
+        folder = certificates_folder(ssl.get_default_verify_paths())
+        if files.require_peer_cert and folder is not None:
+            context.load_verify_locations(capath=folder)
+        elif files.require_peer_cert:
             self._loading = threading.Thread(target=context.load_default_certs, daemon=True)
             self._loading.start()
 
@@ -98,6 +106,25 @@ class ClientTls:
         if self._loading is not None:
             self._loading.join()
         return self._context
+
+
+def certificates_folder(paths: ssl.DefaultVerifyPaths) -> str | None:
+    """Return the folder that has all of the system's certificates, each under its hash.
+
+    Args:
+        paths: where OpenSSL looks for the system's.
+
+    Returns:
+        None where there is none, or the file of all of them holds one more.
+    """
+    # Either is None where there is no such thing.
+    folder, file = Path(paths.capath or "/nowhere"), Path(paths.cafile or "/nowhere")
+    try:
+        hashed = sum(_HASHED.fullmatch(entry.name) is not None for entry in folder.iterdir())
+        listed = file.read_bytes().count(_BEGIN)
+    except OSError:
+        return None
+    return str(folder) if 0 < listed <= hashed else None
 
 
 def _trust(context: ssl.SSLContext, path: Path) -> None:
