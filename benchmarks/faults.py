@@ -20,7 +20,7 @@ from pathlib import Path
 
 from imaging_gears.sandbox import Fault, Sandbox
 from tests.gear.fault_cells import CELLS, FAILURES, Cell
-from tests.gear.fault_runs import fail_request, flaws, https, run_cell, said
+from tests.gear.fault_runs import SERVICES, fail_request, flaws, https, run_cell, said
 from tests.gear.gear_helpers import Center, GearServer
 
 OUTAGE_SECONDS = 90.0
@@ -32,7 +32,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="benchmarks.faults", description=__doc__)
     parser.add_argument("--only", default="", help="cells whose name has this text")
     parser.add_argument("--nth", action="store_true", help="one request after the other")
-    parser.add_argument("--outage", help="a service that never answers")
+    parser.add_argument("--outage", choices=SERVICES, help="a service that never answers")
     given = parser.parse_args(argv)
     # The tests' own patience is shorter than an outage.
     server = GearServer(seconds=2 * OUTAGE_SECONDS) if given.outage else GearServer()
