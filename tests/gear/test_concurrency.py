@@ -82,6 +82,7 @@ def test_eight_jobs_of_one_visit_lose_nothing(center: Center) -> None:
     assert len({record["timestamp"] for record in records}) == 1
 
 
+@pytest.mark.slow
 def test_jobs_that_run_twice_at_once_count_once(center: Center) -> None:
     """Four files of a visit, each with two copies of its job, all at the same moment."""
     subject = center.subject()
@@ -143,6 +144,7 @@ def test_writers_of_other_keys_lose_nothing(center: Center) -> None:
     assert len(center.events()) == 2
 
 
+@pytest.mark.slow
 def test_a_gear_that_appends_naively_is_made_good(center: Center) -> None:
     """It reads the log, adds a line, uploads all of it, and drops what came between.
 
@@ -267,8 +269,7 @@ def test_a_late_write_of_another_visits_job_gives_way(center: Center) -> None:
     }
 
 
-@pytest.mark.parametrize("_", range(3))
-def test_two_visits_never_pass_with_two_answers(center: Center, _: int) -> None:
+def test_two_visits_never_pass_with_two_answers(center: Center) -> None:
     """Both jobs have read the subject before either writes it, and then write at once.
 
     They share no log, so each gives way to the other that it sees: one at least does.
