@@ -53,6 +53,7 @@ def test_the_import_rules_hold(tmp_path: Path) -> None:
     assert answer.returncode == 0, answer.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("module", "statement", "rule"), FORBIDDEN)
 def test_a_forbidden_import_is_found(
     tmp_path: Path, module: str, statement: str, rule: str

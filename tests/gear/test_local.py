@@ -72,13 +72,13 @@ def test_without_such_a_file_it_is_a_dry_run(center: Center, kind: str) -> None:
     """The file is read, nothing is written, and the log says so; any container will do."""
     file_id = center.upload(name="another.dicom.zip")
     container = center.file(file_id)["parents"][kind]
-    before = center.sandbox.site.dump()
+    before = center.sandbox.site.dump(center.project)
     ended = center.run_in(center.local_folder(destination={"type": kind, "id": container}))
     assert (ended.code, ended.err) == (0, "")
     assert any("has no file of the input's name" in line for line in ended.lines("INFO"))
     assert DRY in ended.lines("INFO")
     assert ended.summary.startswith("verdict PASS; written: nothing; requests: AWS SSM 1, Flywheel")
-    assert center.sandbox.site.dump() == before
+    assert center.sandbox.site.dump(center.project) == before
     assert center.events() == {}
 
 
@@ -109,12 +109,12 @@ def test_a_local_dry_run_judges_the_file(center: Center) -> None:
 def test_a_dry_run_with_a_destination_writes_nothing(center: Center) -> None:
     """dry_run is kept, and the file of the site is looked at."""
     file_id = center.upload(name=LOCAL)
-    before = center.sandbox.site.dump()
+    before = center.sandbox.site.dump(center.project)
     folder = center.local_folder(destination=destination(center, file_id), dry_run=True)
     ended = center.run_in(folder)
     assert ended.code == 0
     assert "the plan: [" in ended.out
-    assert center.sandbox.site.dump() == before
+    assert center.sandbox.site.dump(center.project) == before
     assert center.events() == {}
 
 

@@ -649,10 +649,10 @@ def test_a_dry_run_writes_nothing_and_says_what_it_would(
     subject = center.subject()
     file_id = center.upload(subject, tags=[IN_REVIEW])
     folder = center.folder_of(file_id, dry_run=True)
-    state, objects = center.sandbox.site.dump(), center.sandbox.s3_objects(BUCKET)
+    state, objects = center.sandbox.site.dump(center.project), center.sandbox.s3_objects(BUCKET)
     ended = center.run_in(folder)
     assert ended.code == 0
-    assert center.sandbox.site.dump() == state
+    assert center.sandbox.site.dump(center.project) == state
     assert center.sandbox.s3_objects(BUCKET) == objects
     assert center.requests("lambda", "s3") == {"lambda": 1, "s3": 0}
     assert "verdict PASS;" in ended.out if known else "verdict FAIL (identifier" in ended.out

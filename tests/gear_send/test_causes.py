@@ -167,9 +167,9 @@ def test_a_job_that_ends_before_it_reached_its_file_takes_an_earlier_pass_away(
 def test_a_dry_run_that_ends_early_writes_nothing(session: Session) -> None:
     """As any other dry run."""
     file_id = session.acquisition("T1", zipped(*slices(1)))
-    before = session.sandbox.site.dump()
+    before = session.sandbox.site.dump(session.project)
     assert session.run(on_file(session, file_id, called_ae="", dry_run=True)).code == 1
-    assert session.sandbox.site.dump() == before
+    assert session.sandbox.site.dump(session.project) == before
 
 
 def test_an_early_end_without_a_key_says_that_nothing_is_recorded(session: Session) -> None:

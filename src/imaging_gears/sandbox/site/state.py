@@ -145,11 +145,16 @@ class Site:
         new = self.queue.lose(job_id)
         return str(new["_id"]) if new else None
 
-    def dump(self) -> Json:
-        """Return everything: containers by path, with all versions of their files, and jobs."""
+    def dump(self, project: str | None = None) -> Json:
+        """Return everything: containers by path, with all versions of their files, and jobs.
+
+        Of the containers only a project, and what is in it, where its id is given.
+        """
         containers = {}
         for kind in TYPES:
             for doc in self.hierarchy.all(kind):
+                if project not in (None, doc["_id"], doc["parents"].get("project")):
+                    continue
                 files = [self._dump_file(file) for file in self.files.of(doc["_id"])]
                 containers[self.path_of(doc)] = {**doc, "files": files}
         return {"containers": containers, "jobs": self.jobs()}
