@@ -15,6 +15,9 @@ from benchmarks.figures import Figure, table
 from benchmarks.process import Bench, GearFailedError
 from tests.waiting import LONG
 
+# Each measures processes of its own.
+pytestmark = pytest.mark.slow
+
 REPOSITORY = Path(__file__).resolve().parents[2]
 # Ways to read a file, and whether each is counted.
 ROADS = {

@@ -23,6 +23,9 @@ from imaging_gears.ports import Sendable, Sent, SyntaxPair
 from tests.dimse.items import EXPLICIT, MR, converted, item
 from tests.waiting import until
 
+# Thousands of sendings each, to fakes.
+pytestmark = pytest.mark.slow
+
 LIMITS = Limits(waits=(0.0005, 0.001, 0.002))
 FULL = 0xA700
 
