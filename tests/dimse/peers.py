@@ -129,6 +129,17 @@ class Scripted:
 Answer = Callable[[Scripted, Any], Any]
 
 
+def aborts_at(number: int) -> Callable[[Scripted, evt.Event], int]:
+    """A server that aborts when so many instances have come in, and takes all others."""
+
+    def answer(scp: Scripted, event: evt.Event) -> int:
+        if len(scp.received) == number:
+            event.assoc.abort()
+        return 0
+
+    return answer
+
+
 @contextmanager
 def scripted(
     answer: Answer, *, contexts: tuple[str, ...] = (MR, CT), most: int = 10

@@ -19,6 +19,7 @@ from tests.dimse.peers import (
     QUICK,
     Pauses,
     Scripted,
+    aborts_at,
     listening,
     no_thread_left,
     scripted,
@@ -123,13 +124,7 @@ def test_a_status_is_told_with_the_servers_comment(code: int, outcome: str) -> N
 
 def test_a_lost_reply_counts_once() -> None:
     """The server stored it and died before it said so: sent again, reported once."""
-
-    def answer(scp: Scripted, event: Event) -> int:
-        if len(scp.received) == 3:
-            event.assoc.abort()
-        return 0
-
-    with scripted(answer) as scp:
+    with scripted(aborts_at(3)) as scp:
         results = send(server_at(scp.port, associations=1), [item(at) for at in range(5)])
     assert {each.outcome for each in results.values()} == {"sent"}
     assert len(scp.received) == 6

@@ -34,7 +34,7 @@ from tests.dimse.items import (
 )
 from tests.dimse.peers import (
     QUICK,
-    Scripted,
+    aborts_at,
     free_port,
     listening,
     no_thread_left,
@@ -206,13 +206,7 @@ def test_a_short_instance_is_read_while_the_server_answers(pixels: int, *, ahead
 
 def test_what_was_read_for_an_association_that_is_lost_is_sent_over_another() -> None:
     """And before the instance that it was lost with."""
-
-    def answer(scp: Scripted, event: Event) -> int:
-        if len(scp.received) == 2:
-            event.assoc.abort()
-        return 0
-
-    with scripted(answer) as scp:
+    with scripted(aborts_at(2)) as scp:
         results = send(server_at(scp.port, associations=1), [item(at) for at in range(5)])
     assert outcomes(results) == {"sent"}
     assert [int(uid.rpartition(".")[2]) for uid in scp.received] == [0, 1, 2, 3, 4, 1]
