@@ -8,10 +8,13 @@ WORKDIR /build
 RUN python3 -m venv /opt/build && python3 -m venv --without-pip /opt/venv
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_NO_COMPILE=1
 COPY requirements/gear.txt requirements/build.txt requirements/
-# Wheels only: a source distribution's build would fetch packages that no hash pins.
-RUN /opt/build/bin/pip install --require-hashes --only-binary :all: -r requirements/build.txt \
- && /opt/build/bin/pip --python /opt/venv/bin/python install --require-hashes --only-binary :all: \
-      -r requirements/gear.txt
+# Wheels only: a source distribution's build would fetch packages that no hash pins. No dependencies:
+# a lock lists them all, and pip's resolver stops at a newer release that a lock doesn't know.
+RUN /opt/build/bin/pip install --no-deps --require-hashes --only-binary :all: \
+      -r requirements/build.txt \
+ && /opt/build/bin/pip --python /opt/venv/bin/python install --no-deps --require-hashes \
+      --only-binary :all: -r requirements/gear.txt \
+ && /opt/build/bin/pip --python /opt/venv/bin/python check
 # botocore describes some 400 services, the gears speak to these. Tests of packages go too, and the
 # images that pydicom brings along for them.
 RUN cd /opt/venv/lib/python3*/site-packages \

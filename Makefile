@@ -3,8 +3,10 @@
 PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
-# Wheels only: the build of a source distribution would fetch packages that no hash pins.
-INSTALL := $(PIP) install --quiet --require-hashes --only-binary :all:
+# Wheels only: the build of a source distribution would fetch packages that no hash pins. What a lock
+# lists and nothing else: where a package asks for an extra of another (pytest-cov for coverage[toml]),
+# pip's resolver looks at the newest release first, and stops because that one isn't in the lock.
+INSTALL := $(PIP) install --quiet --no-deps --require-hashes --only-binary :all:
 
 # One more than cores: some tests wait.
 WORKERS := --numprocesses=3 --dist=worksteal
@@ -91,4 +93,5 @@ lock: ## resolve requirements/*.txt anew (needs a package index; the other targe
 	@$(PYTHON) -m venv .venv
 	@$(INSTALL) --requirement requirements/dev.txt
 	@$(PIP) install --quiet --no-build-isolation --no-deps --editable .
+	@$(PIP) check --quiet
 	@touch $@

@@ -1,8 +1,11 @@
 """The files around the package agree with each other."""
 
+import hashlib
 import io
 import json
 import re
+import subprocess
+import sys
 import zipfile
 from pathlib import Path
 
@@ -41,6 +44,41 @@ def test_every_line_of_a_lock_is_pinned(name: str) -> None:
     rest = PINNED.sub("", read(f"requirements/{name}.txt"))
     assert [line for line in rest.splitlines() if line and not line.lstrip().startswith("#")] == []
     assert "://" not in read(f"requirements/{name}.txt")
+
+
+def write_wheel(folder: Path, name: str, version: str, *metadata: str) -> str:
+    """Write a wheel without any content. Returns its line in a lock."""
+    path = folder / f"{name}-{version}-py3-none-any.whl"
+    about = f"{name}-{version}.dist-info"
+    lines = ("Metadata-Version: 2.1", f"Name: {name}", f"Version: {version}", *metadata, "")
+    with zipfile.ZipFile(path, "w") as wheel:
+        wheel.writestr(f"{about}/METADATA", "\n".join(lines))
+        wheel.writestr(
+            f"{about}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+        )
+        wheel.writestr(f"{about}/RECORD", "")
+    return f"{name}=={version} --hash=sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}\n"
+
+
+@pytest.mark.parametrize("file", ["Makefile", "Dockerfile"])
+def test_a_newer_release_does_not_disturb_what_a_lock_installs(tmp_path: Path, file: str) -> None:
+    """A package asks for an extra of another, which has a release that the lock doesn't know."""
+    extra = ("Provides-Extra: toml",)
+    lock = write_wheel(tmp_path, "asked", "1.0", *extra)
+    write_wheel(tmp_path, "asked", "1.1", *extra)
+    lock += write_wheel(tmp_path, "asking", "1.0", "Requires-Dist: asked[toml]>=1.0")
+    (tmp_path / "lock.txt").write_text(lock, encoding="utf-8")
+    installs = re.findall(r"install ((?:[^&\n]|\\\n)*--require-hashes(?:[^&\n]|\\\n)*)", read(file))
+    assert installs
+    for options in installs:
+        words = options.replace("\\", " ").split()
+        flags = words[: words.index("-r")] if "-r" in words else words
+        pip = f"{sys.executable} -m pip --isolated install --dry-run --no-index"
+        where = (f"--find-links={tmp_path}", f"--target={tmp_path}/site", f"-r{tmp_path}/lock.txt")
+        done = subprocess.run(
+            [*pip.split(), *flags, *where], capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr
 
 
 def test_image_and_manifest_start_the_same_program() -> None:
