@@ -36,7 +36,7 @@ from benchmarks.send_peers import (
     storescp,
     storescu,
 )
-from imaging_gears.adapters.dimse import DimseServer
+from imaging_gears.adapters.dimse.server import DimseServer
 from imaging_gears.dicom_send.instance import Mark, as_uncompressed, examine
 from imaging_gears.ports import Peer, TlsFiles
 from imaging_gears.sandbox.network import enter_loopback

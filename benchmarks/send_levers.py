@@ -25,10 +25,10 @@ from pynetdicom.sop_class import MRImageStorage  # type: ignore[attr-defined]
 
 from benchmarks.send import LARGE, MARK, SMALL, ours
 from benchmarks.send_peers import HOST, certificate, images, slow_line, storescp
-from imaging_gears.adapters import dimse_socket, dimse_wire
-from imaging_gears.adapters.dimse_association import Association
-from imaging_gears.adapters.dimse_jobs import Jobs
-from imaging_gears.adapters.dimse_opening import Opening
+from imaging_gears.adapters.dimse import sockets, wire
+from imaging_gears.adapters.dimse.association import Association
+from imaging_gears.adapters.dimse.jobs import Jobs
+from imaging_gears.adapters.dimse.opening import Opening
 from imaging_gears.dicom import stored
 from imaging_gears.dicom_send import splicing
 from imaging_gears.dicom_send.instance import examine
@@ -132,21 +132,21 @@ def _within(off: Off, run: Run) -> Run:
 @contextmanager
 def _delayed() -> Iterator[None]:
     with (
-        patch.object(dimse_wire, "acknowledge_at_once", lambda _: None),
-        patch.object(dimse_socket, "acknowledge_at_once", lambda _: None),
+        patch.object(wire, "acknowledge_at_once", lambda _: None),
+        patch.object(sockets, "acknowledge_at_once", lambda _: None),
     ):
         yield
 
 
 @contextmanager
 def _nagle() -> Iterator[None]:
-    made = dimse_wire.Wire.__init__
+    made = wire.Wire.__init__
 
-    def init(self: dimse_wire.Wire, sock: socket.socket, *limits: float) -> None:
+    def init(self: wire.Wire, sock: socket.socket, *limits: float) -> None:
         made(self, sock, int(limits[0]), limits[1])
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 0)
 
-    with patch.object(dimse_wire.Wire, "__init__", init):
+    with patch.object(wire.Wire, "__init__", init):
         yield
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from imaging_gears.adapters.dimse_tls import PROFILES
+from imaging_gears.adapters.dimse.tls import PROFILES
 from imaging_gears.dicom_send.config import SendConfig
 from imaging_gears.errors import ImagingError, subclasses
 from imaging_gears.image_identifier_lookup.config import GearConfig

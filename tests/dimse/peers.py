@@ -16,8 +16,8 @@ from typing import Any
 
 from pynetdicom import AE, ALL_TRANSFER_SYNTAXES, evt
 
-from imaging_gears.adapters.dimse import DimseServer
-from imaging_gears.adapters.dimse_requestor import Limits
+from imaging_gears.adapters.dimse.requestor import Limits
+from imaging_gears.adapters.dimse.server import DimseServer
 from imaging_gears.ports import Peer, Sent
 from tests.dcmtk import dcmtk
 from tests.dimse.items import CT, MR, Item, converted

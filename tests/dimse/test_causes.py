@@ -14,7 +14,7 @@ import pytest
 from pynetdicom import AE
 from pynetdicom.sop_class import MRImageStorage, Verification
 
-from imaging_gears.adapters.dimse import DimseServer
+from imaging_gears.adapters.dimse.server import DimseServer
 from imaging_gears.errors import (
     CalledAeTitleError,
     CallingAeTitleError,

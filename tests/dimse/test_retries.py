@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 from pydicom.dataset import Dataset
 
-from imaging_gears.adapters.dimse import DimseServer
+from imaging_gears.adapters.dimse.server import DimseServer
 from imaging_gears.ports import Sent
 from tests.dimse.items import CT, MR, item
 from tests.dimse.peers import QUICK, Pauses, Scripted, scripted, send, server_at

@@ -13,8 +13,8 @@ import pytest
 from pynetdicom import AE, AllStoragePresentationContexts, evt
 from pynetdicom.association import Association as Negotiation
 
-from imaging_gears.adapters.dimse import DimseServer
-from imaging_gears.adapters.dimse_opening import Opening
+from imaging_gears.adapters.dimse.opening import Opening
+from imaging_gears.adapters.dimse.server import DimseServer
 from imaging_gears.errors import AssociationRejectedError, InputFileError, ServiceError
 from imaging_gears.ports import Sent
 from tests.dimse.items import (

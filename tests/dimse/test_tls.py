@@ -14,7 +14,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from imaging_gears.adapters.dimse_tls import PROFILES, ClientTls, certificates_folder
+from imaging_gears.adapters.dimse.tls import PROFILES, ClientTls, certificates_folder
 from imaging_gears.errors import CertificateError, ServiceError, TlsFilesError, TlsRefusedError
 from imaging_gears.ports import TlsFiles
 from tests.dimse.items import item, stored_data_set

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from imaging_gears.adapters.dimse import DimseServer
+from imaging_gears.adapters.dimse.server import DimseServer
 from imaging_gears.adapters.flywheel import SERVICE
 from imaging_gears.adapters.flywheel_files import FlywheelFiles
 from imaging_gears.adapters.tries import Tries

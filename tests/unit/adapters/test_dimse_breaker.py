@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imaging_gears.adapters.dimse_breaker import Breaker
-from imaging_gears.adapters.dimse_failures import Failure
+from imaging_gears.adapters.dimse.breaker import Breaker
+from imaging_gears.adapters.dimse.failures import Failure
 from imaging_gears.errors import OutOfResourcesError
 
 WAITS = (1.0, 2.0)

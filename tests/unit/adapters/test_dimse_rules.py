@@ -16,16 +16,16 @@ from pynetdicom.dimse_primitives import C_STORE
 from pynetdicom.pdu import P_DATA_TF
 from pynetdicom.status import STORAGE_SERVICE_CLASS_STATUS, code_to_category
 
-from imaging_gears.adapters import dimse_commands as commands
-from imaging_gears.adapters.dimse_breaker import Breaker
-from imaging_gears.adapters.dimse_contexts import (
+from imaging_gears.adapters.dimse import commands
+from imaging_gears.adapters.dimse.breaker import Breaker
+from imaging_gears.adapters.dimse.contexts import (
     MAX_CONTEXTS,
     choose,
     fallbacks,
     groups,
 )
-from imaging_gears.adapters.dimse_failures import AssociationLostError, Failure
-from imaging_gears.adapters.dimse_status import (
+from imaging_gears.adapters.dimse.failures import AssociationLostError, Failure
+from imaging_gears.adapters.dimse.status import (
     abort_text,
     category,
     clean_comment,
@@ -33,7 +33,7 @@ from imaging_gears.adapters.dimse_status import (
     rejection_text,
     status_text,
 )
-from imaging_gears.adapters.dimse_wire import Framer, Wire
+from imaging_gears.adapters.dimse.wire import Framer, Wire
 from imaging_gears.dicom.transfer_syntax import BIG_UID, EXPLICIT_UID, IMPLICIT_UID
 from imaging_gears.errors import (
     AssociationRejectedError,

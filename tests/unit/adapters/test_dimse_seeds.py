@@ -11,13 +11,13 @@ from typing import cast
 
 import pytest
 
-from imaging_gears.adapters.dimse_association import Reply
-from imaging_gears.adapters.dimse_breaker import Breaker
-from imaging_gears.adapters.dimse_contexts import groups
-from imaging_gears.adapters.dimse_failures import AssociationLostError, AssociationRefusedError
-from imaging_gears.adapters.dimse_opening import Opening
-from imaging_gears.adapters.dimse_requestor import Limits
-from imaging_gears.adapters.dimse_sending import Sending
+from imaging_gears.adapters.dimse.association import Reply
+from imaging_gears.adapters.dimse.breaker import Breaker
+from imaging_gears.adapters.dimse.contexts import groups
+from imaging_gears.adapters.dimse.failures import AssociationLostError, AssociationRefusedError
+from imaging_gears.adapters.dimse.opening import Opening
+from imaging_gears.adapters.dimse.requestor import Limits
+from imaging_gears.adapters.dimse.sending import Sending
 from imaging_gears.errors import OutOfResourcesError
 from imaging_gears.ports import Sendable, Sent, SyntaxPair
 from tests.dimse.items import EXPLICIT, MR, converted, item

@@ -7,19 +7,19 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
-from imaging_gears.adapters.dimse_association import Association
-from imaging_gears.adapters.dimse_breaker import Breaker
-from imaging_gears.adapters.dimse_contexts import Group
-from imaging_gears.adapters.dimse_failures import (
+from imaging_gears.adapters.dimse.association import Association
+from imaging_gears.adapters.dimse.breaker import Breaker
+from imaging_gears.adapters.dimse.contexts import Group
+from imaging_gears.adapters.dimse.failures import (
     AssociationLostError,
     AssociationRefusedError,
     Failure,
 )
-from imaging_gears.adapters.dimse_jobs import Jobs
-from imaging_gears.adapters.dimse_opening import Opening
-from imaging_gears.adapters.dimse_requestor import Limits
-from imaging_gears.adapters.dimse_storing import NO_WAIT, Ready, Storing
-from imaging_gears.adapters.dimse_workers import Worker, Workers
+from imaging_gears.adapters.dimse.jobs import Jobs
+from imaging_gears.adapters.dimse.opening import Opening
+from imaging_gears.adapters.dimse.requestor import Limits
+from imaging_gears.adapters.dimse.storing import NO_WAIT, Ready, Storing
+from imaging_gears.adapters.dimse.workers import Worker, Workers
 from imaging_gears.ports import Convert, Sendable, Sent
 
 log = logging.getLogger(__name__)

@@ -8,8 +8,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
-from imaging_gears.adapters.dimse_breaker import Breaker
-from imaging_gears.adapters.dimse_opening import Opening
+from imaging_gears.adapters.dimse.breaker import Breaker
+from imaging_gears.adapters.dimse.opening import Opening
 
 _JOIN_SECONDS: Final = 2.0
 

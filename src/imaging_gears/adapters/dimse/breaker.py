@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from typing import Final
 
-from imaging_gears.adapters.dimse_failures import Failure
+from imaging_gears.adapters.dimse.failures import Failure
 from imaging_gears.errors import OutOfResourcesError
 
 _INSTANCES: Final = 3

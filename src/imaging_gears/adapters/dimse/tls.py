@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from imaging_gears.adapters.dimse_failures import (
+from imaging_gears.adapters.dimse.failures import (
     AssociationLostError,
     AssociationRefusedError,
     socket_text,

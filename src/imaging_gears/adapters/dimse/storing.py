@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Final
 
-from imaging_gears.adapters.dimse_association import Association, Reply
-from imaging_gears.adapters.dimse_breaker import Breaker
-from imaging_gears.adapters.dimse_contexts import choose, why_not
-from imaging_gears.adapters.dimse_failures import AssociationLostError, Failure
-from imaging_gears.adapters.dimse_jobs import Job, Jobs
-from imaging_gears.adapters.dimse_requestor import Limits
-from imaging_gears.adapters.dimse_status import DUPLICATE_SOP_INSTANCE, category, status_text
+from imaging_gears.adapters.dimse.association import Association, Reply
+from imaging_gears.adapters.dimse.breaker import Breaker
+from imaging_gears.adapters.dimse.contexts import choose, why_not
+from imaging_gears.adapters.dimse.failures import AssociationLostError, Failure
+from imaging_gears.adapters.dimse.jobs import Job, Jobs
+from imaging_gears.adapters.dimse.requestor import Limits
+from imaging_gears.adapters.dimse.status import DUPLICATE_SOP_INSTANCE, category, status_text
 from imaging_gears.errors import ImagingError, OutOfResourcesError
 from imaging_gears.ports import Convert, Sendable
 

@@ -7,23 +7,23 @@ from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Final
 
-from imaging_gears.adapters import dimse_commands as commands
-from imaging_gears.adapters.dimse_association import Association
-from imaging_gears.adapters.dimse_breaker import Breaker
-from imaging_gears.adapters.dimse_contexts import choose, groups, why_not
-from imaging_gears.adapters.dimse_failures import (
+from imaging_gears.adapters.dimse import commands
+from imaging_gears.adapters.dimse.association import Association
+from imaging_gears.adapters.dimse.breaker import Breaker
+from imaging_gears.adapters.dimse.contexts import choose, groups, why_not
+from imaging_gears.adapters.dimse.failures import (
     AssociationLostError,
     AssociationRefusedError,
     Failure,
     not_tried,
 )
-from imaging_gears.adapters.dimse_name import why_unknown
-from imaging_gears.adapters.dimse_opening import Opening
-from imaging_gears.adapters.dimse_requestor import Limits, check_pynetdicom
-from imaging_gears.adapters.dimse_sending import Pause, Sending
-from imaging_gears.adapters.dimse_series import series_of
-from imaging_gears.adapters.dimse_status import PENDING, SUCCESS, status_text
-from imaging_gears.adapters.dimse_tls import ClientTls
+from imaging_gears.adapters.dimse.host_name import why_unknown
+from imaging_gears.adapters.dimse.opening import Opening
+from imaging_gears.adapters.dimse.requestor import Limits, check_pynetdicom
+from imaging_gears.adapters.dimse.sending import Pause, Sending
+from imaging_gears.adapters.dimse.series import series_of
+from imaging_gears.adapters.dimse.status import PENDING, SUCCESS, status_text
+from imaging_gears.adapters.dimse.tls import ClientTls
 from imaging_gears.dicom.transfer_syntax import IMPLICIT_UID
 from imaging_gears.dicom.uid import is_uid
 from imaging_gears.errors import (

@@ -6,7 +6,7 @@ import struct
 from collections.abc import Mapping
 from typing import Final
 
-from imaging_gears.adapters.dimse_failures import AssociationLostError
+from imaging_gears.adapters.dimse.failures import AssociationLostError
 
 # Tags of group 0000, PS3.7 table E.1-1; each as its element number.
 GROUP_LENGTH: Final = 0x0000

@@ -10,26 +10,26 @@ from typing import TYPE_CHECKING, Any, Final
 from pynetdicom import build_context, evt
 from pynetdicom.pdu import A_ABORT_RQ, A_ASSOCIATE_RJ
 
-from imaging_gears.adapters.dimse_association import Association
-from imaging_gears.adapters.dimse_failures import AssociationLostError, AssociationRefusedError
-from imaging_gears.adapters.dimse_name import UNKNOWN
-from imaging_gears.adapters.dimse_requestor import (
+from imaging_gears.adapters.dimse.association import Association
+from imaging_gears.adapters.dimse.failures import AssociationLostError, AssociationRefusedError
+from imaging_gears.adapters.dimse.host_name import UNKNOWN
+from imaging_gears.adapters.dimse.requestor import (
     Dialler,
     Limits,
     Requestor,
     abandon,
     end_thread,
 )
-from imaging_gears.adapters.dimse_socket import RememberingSocket, TlsSocket
-from imaging_gears.adapters.dimse_status import (
+from imaging_gears.adapters.dimse.sockets import RememberingSocket, TlsSocket
+from imaging_gears.adapters.dimse.status import (
     abort_text,
     context_refusal,
     is_permanent,
     rejection_kind,
     rejection_text,
 )
-from imaging_gears.adapters.dimse_tls import ClientTls, failure_of
-from imaging_gears.adapters.dimse_wire import Wire
+from imaging_gears.adapters.dimse.tls import ClientTls, failure_of
+from imaging_gears.adapters.dimse.wire import Wire
 from imaging_gears.errors import (
     ImagingError,
     NoDicomServerError,

@@ -18,10 +18,10 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Final, TypeVar
 
-from imaging_gears.adapters import dimse_commands as commands
-from imaging_gears.adapters.dimse_failures import AssociationLostError, socket_text
-from imaging_gears.adapters.dimse_socket import TlsSocket, acknowledge_at_once
-from imaging_gears.adapters.dimse_status import abort_text
+from imaging_gears.adapters.dimse import commands
+from imaging_gears.adapters.dimse.failures import AssociationLostError, socket_text
+from imaging_gears.adapters.dimse.sockets import TlsSocket, acknowledge_at_once
+from imaging_gears.adapters.dimse.status import abort_text
 from imaging_gears.errors import InputFileError
 
 Buffer = bytes | memoryview

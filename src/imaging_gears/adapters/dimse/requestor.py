@@ -20,8 +20,8 @@ import pynetdicom
 from pynetdicom import AE
 from pynetdicom.transport import AddressInformation, AssociationSocket
 
-from imaging_gears.adapters.dimse_socket import RememberingSocket, TlsSocket
-from imaging_gears.adapters.dimse_tls import ClientTls
+from imaging_gears.adapters.dimse.sockets import RememberingSocket, TlsSocket
+from imaging_gears.adapters.dimse.tls import ClientTls
 from imaging_gears.errors import UnexpectedError
 
 if TYPE_CHECKING:

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from imaging_gears.adapters.dimse_breaker import Breaker
-from imaging_gears.adapters.dimse_failures import not_tried
+from imaging_gears.adapters.dimse.breaker import Breaker
+from imaging_gears.adapters.dimse.failures import not_tried
 from imaging_gears.ports import Outcome, Sendable, Sent, SyntaxPair
 
 _AHEAD_BYTES: Final = 1024 * 1024

@@ -6,10 +6,10 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from imaging_gears.adapters import dimse_commands as commands
-from imaging_gears.adapters.dimse_failures import AssociationLostError
-from imaging_gears.adapters.dimse_status import PENDING, clean_comment
-from imaging_gears.adapters.dimse_wire import Message, Wire
+from imaging_gears.adapters.dimse import commands
+from imaging_gears.adapters.dimse.failures import AssociationLostError
+from imaging_gears.adapters.dimse.status import PENDING, clean_comment
+from imaging_gears.adapters.dimse.wire import Message, Wire
 from imaging_gears.ports import Sendable, SyntaxPair
 
 _LAST_MESSAGE_ID: Final = 0xFFFF
