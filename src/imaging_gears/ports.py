@@ -221,8 +221,12 @@ class Attachments(Protocol):
         """
 
 
+class SendSite(DicomFiles, Attachments, NamedFiles, FileRecords, Protocol):
+    """A Flywheel site, in all uses of dicom-send."""
+
+
 class Site(Hierarchy, SubjectStore, ProjectFiles, FileRecords, Protocol):
-    """A Flywheel site, in all its uses."""
+    """A Flywheel site, in all uses of the lookup."""
 
 
 class EventStore(Protocol):

@@ -148,7 +148,8 @@ def test_a_dry_run_that_ends_in_its_echo_leaves_a_report(
 
     monkeypatch.setattr(run, "dicom_server", lambda *_: Refusing())
     given = job("file", config={**REQUIRED, "dry_run": True})
-    gear = Gear(given, tmp_path, Watchdog(60), files=(stored(1),))
+    gear = Gear(given, tmp_path, Watchdog(60))
+    gear.source.files = (stored(1),)
     assert gear.run() == code
     first, second = sorted((tmp_path / "output").iterdir(), key=lambda each: len(each.name))
     assert ",Failed" in first.read_text(encoding="utf-8")
