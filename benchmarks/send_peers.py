@@ -25,6 +25,8 @@ from pydicom import dcmread
 from pydicom.data import get_testdata_file
 from pydicom.uid import UID
 
+from imaging_gears.sandbox.programs import dcmtk
+
 HOST = "127.0.0.1"
 _START_SECONDS = 5.0
 _AT_ONCE = 1024 * 1024
@@ -60,11 +62,23 @@ def _noise(size: int) -> bytes:
     return b"".join(_NOISE.randbytes(each) for each in [_NOISE_BYTES] * whole + [rest])
 
 
+def _dcmtk(name: str) -> str:
+    """Return a program of DCMTK.
+
+    Raises:
+        PeerFailedError: it is not installed.
+    """
+    path = dcmtk(name)
+    if path is None:
+        raise PeerFailedError(f"DCMTK's {name} is not installed")
+    return path
+
+
 @contextmanager
 def storescp(*options: str, nodelay: bool) -> Iterator[int]:
     """Start a storescp that throws away what it gets; yield its port."""
     port = free_port()
-    command = ["storescp", "--fork", "-aet", "SCP", "+xa", "-pdu", "131072", "--ignore"]
+    command = [_dcmtk("storescp"), "--fork", "-aet", "SCP", "+xa", "-pdu", "131072", "--ignore"]
     environ = dict(os.environ)
     # DCMTK leaves Nagle's algorithm on unless this is set.
     environ.pop("TCP_NODELAY", None)
@@ -91,7 +105,7 @@ def storescu(port: int, folder: Path, *, nodelay: bool) -> float:
     """
     environ = dict(os.environ)
     environ.pop("TCP_NODELAY", None)
-    command = ["storescu", "-aec", "SCP", "+sd", HOST, str(port), str(folder)]
+    command = [_dcmtk("storescu"), "-aec", "SCP", "+sd", HOST, str(port), str(folder)]
     begin = time.perf_counter()
     done = subprocess.run(
         command,

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import shutil
-
 import pytest
+
+from imaging_gears.sandbox import programs
 
 
 def dcmtk(program: str) -> str:
     """Return a program of DCMTK; without it, the test is skipped."""
-    path = shutil.which(program)
+    path = programs.dcmtk(program)
     if path is None:
         pytest.skip(f"DCMTK's {program} is not installed")
     return path

@@ -10,7 +10,6 @@ import csv
 import io
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -24,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 from pydicom import dcmread
 from pydicom.data import get_testdata_file
 
+from imaging_gears.sandbox.programs import dcmtk
 from tests.dimse.peers import kill_group, wait_for
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ MANIFEST: Json = json.loads(
 MARKS = ("Quixote", "Zelda", "QZ7-4418", "visit-of")
 SECONDS = 120.0
 """In which a run ends on the busiest machine."""
-STORESCP = shutil.which("storescp")
+STORESCP = dcmtk("storescp")
 
 
 def slices(count: int, series: str = "1.2.826.0.1.7.1") -> list[bytes]:

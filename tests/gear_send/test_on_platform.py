@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -78,9 +79,14 @@ def test_a_job_that_ends_early_with_a_key_that_only_reads_says_what_stays(
 
 @pytest.mark.skipif(STORESCP is None, reason="DCMTK's storescp is not installed")
 def test_the_demo_shows_what_the_gear_promises() -> None:
-    """The real command: exit 0, both reports, and what the server has."""
+    """The real command: exit 0, both reports, and what the server has.
+
+    As in a shell with the venv activated, where pynetdicom has a storescp of its own.
+    """
+    folders = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     done = subprocess.run(
         [sys.executable, "-m", "imaging_gears.dicom_send.cli", "demo"],
+        env={**os.environ, "PATH": folders},
         capture_output=True,
         text=True,
         check=False,

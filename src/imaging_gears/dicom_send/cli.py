@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import io
 import json
-import shutil
 import socket
 import subprocess
 import sys
@@ -70,13 +69,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _demo(folder: Path) -> int:
-    program = shutil.which("storescp")
-    if program is None:
-        message = (
-            "The demo needs a DICOM server: storescp of DCMTK is not installed (Debian and Ubuntu:"
-            " apt-get install dcmtk; macOS: brew install dcmtk)."
-        )
-        raise CannotRunError(message)
+    program = _program()
     archive = folder / "archive"
     archive.mkdir()
     with _storescp(program, archive) as port, _site() as sandbox:
@@ -88,6 +81,33 @@ def _demo(folder: Path) -> int:
         for title, text in _reports(sandbox).items():
             _say(f"\n{title}, attached to the session:\n\n{_indented(text)}")
         return _looked_at(archive, count)
+
+
+def _program() -> str:
+    """Return the DICOM server's program.
+
+    Raises:
+        CannotRunError: there is none.
+    """
+    with _needing_the_sandbox():
+        from imaging_gears.sandbox.programs import dcmtk  # noqa: PLC0415 - as in _site
+    program = dcmtk("storescp")
+    if program is None:
+        message = (
+            "The demo needs a DICOM server: storescp of DCMTK is not installed (Debian and Ubuntu:"
+            " apt-get install dcmtk; macOS: brew install dcmtk)."
+        )
+        raise CannotRunError(message)
+    return program
+
+
+@contextmanager
+def _needing_the_sandbox() -> Iterator[None]:
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        message = f"The demo needs the extra sandbox: there is no module {error.name}."
+        raise CannotRunError(message) from error
 
 
 @contextmanager
@@ -126,11 +146,9 @@ def _wait_for(port: int) -> None:
 @contextmanager
 def _site() -> Iterator[Sandbox]:
     """Start a Flywheel site with a session, and the gear."""
-    try:
+    with _needing_the_sandbox():
         from imaging_gears.sandbox import Sandbox, Seed  # noqa: PLC0415 - not in the gear's image
-    except ModuleNotFoundError as error:
-        message = f"The demo needs the extra sandbox: there is no module {error.name}."
-        raise CannotRunError(message) from error
+
     acquisitions = [{"label": label} for label in SAMPLES]
     session = {"label": "visit-1", "acquisitions": acquisitions}
     project = {"label": "ingest", "subjects": [{"label": "110001", "sessions": [session]}]}
