@@ -315,6 +315,19 @@ class TlsFiles:
     require_peer_cert: bool = True
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Offer:
+    """What a DICOM server says to instances of a SOP class in a transfer syntax.
+
+    Attributes:
+        transfer_syntax_uid: in which they would be sent; None where they would not.
+        reason: why not.
+    """
+
+    transfer_syntax_uid: str | None = None
+    reason: str = ""
+
+
 Outcome = Literal["sent", "warning", "failed"]
 
 
@@ -370,10 +383,10 @@ class DicomServer(Protocol):
             ServiceError: it does not answer.
         """
 
-    def offers(self, pairs: Collection[SyntaxPair]) -> Mapping[SyntaxPair, str | None]:
-        """Return for each pair None if such instances would be accepted, else why not.
+    def offers(self, pairs: Collection[SyntaxPair]) -> Mapping[SyntaxPair, Offer]:
+        """Return for each pair how such instances would be sent, or why they would not be.
 
-        An uncompressed pair counts as accepted where another uncompressed syntax is.
+        Of an uncompressed pair that may be another uncompressed transfer syntax.
 
         Raises:
             ConfigError: the server does not want us.

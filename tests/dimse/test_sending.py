@@ -16,7 +16,7 @@ from pynetdicom.association import Association as Negotiation
 from imaging_gears.adapters.dimse.opening import Opening
 from imaging_gears.adapters.dimse.server import DimseServer
 from imaging_gears.errors import AssociationRejectedError, InputFileError, ServiceError
-from imaging_gears.ports import Sent
+from imaging_gears.ports import Offer, Sent
 from tests.dimse.items import (
     BIG,
     CT,
@@ -231,9 +231,9 @@ def test_a_refused_syntax_is_reported_or_sent_in_another_uncompressed_one(tmp_pa
     assert [results[at].transfer_syntax_uid for at in range(4)] == [IMPLICIT, None, None, IMPLICIT]
     assert [results[at].outcome for at in range(4)] == ["sent", "failed", "sent", "sent"]
     assert results[1].reason == "the server refused it: transfer syntaxes not supported"
-    assert offered[MR, EXPLICIT] is None
-    assert offered[MR, JPEG] == results[1].reason
-    assert "no UID" in (offered[MR, "1.2.x"] or "")
+    assert offered[MR, EXPLICIT] == Offer(transfer_syntax_uid=IMPLICIT)
+    assert offered[MR, JPEG] == Offer(reason=results[1].reason)
+    assert "no UID" in offered[MR, "1.2.x"].reason
     assert {stored_data_set(path)[0] for path in scp.files} == {IMPLICIT}
 
 
@@ -426,7 +426,9 @@ def test_a_server_without_verification_is_asked_for_its_contexts_all_the_same() 
     with scripted(lambda *_: 0, contexts=(MR,)) as scp:
         server = server_at(scp.port)
         assert server.echo() is False
-        assert server.offers({(MR, EXPLICIT)}) == {(MR, EXPLICIT): None}
+        assert server.offers({(MR, EXPLICIT)}) == {
+            (MR, EXPLICIT): Offer(transfer_syntax_uid=EXPLICIT)
+        }
     assert server.given_up is None
 
 

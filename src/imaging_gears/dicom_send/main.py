@@ -261,23 +261,26 @@ class DicomSend:
         return missing
 
     def _tell_offers(self, images: Mapping[int, Image], report: FileReport) -> None:
-        """Count what would be sent, and name what would be refused."""
+        """Count what would be sent, and name what would be refused, or sent in another syntax."""
         pairs = {(each.sop_class_uid, each.transfer_syntax_uid) for each in images.values()}
         missing, refused = dict(images), Counter[str]()
         try:
             with step("presentation contexts") as remarks:
                 offers = self.world.server.offers(pairs) if pairs else {}
-                taken = sum(why is None for why in offers.values())
+                taken = sum(each.transfer_syntax_uid is not None for each in offers.values())
                 remarks.append(f"{taken} of {len(offers)} taken")
             for each in images.values():
                 del missing[each.number]
-                why = offers[each.sop_class_uid, each.transfer_syntax_uid]
-                if why is None:
-                    report.in_series += 1
-                    report.sent += 1
-                else:
-                    report.refuse(_note(each, "failed", why))
-                    refused[f"{_pair_names(each)}: {discreet(why)}"] += 1
+                offer = offers[each.sop_class_uid, each.transfer_syntax_uid]
+                if (syntax := offer.transfer_syntax_uid) is None:
+                    report.refuse(_note(each, "failed", offer.reason))
+                    refused[f"{_pair_names(each)}: {discreet(offer.reason)}"] += 1
+                    continue
+                report.in_series += 1
+                report.sent += 1
+                if syntax != each.transfer_syntax_uid:
+                    reason = f"would be sent in transfer syntax {syntax}"
+                    report.notes.append(_note(each, "converted", reason))
         finally:
             for each in missing.values():
                 report.refuse(_note(each, "failed", "the server could not be asked"))

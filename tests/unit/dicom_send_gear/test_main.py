@@ -17,7 +17,7 @@ from imaging_gears.dicom_send.report import FileReport
 from imaging_gears.dicom_send.world import Upload, World
 from imaging_gears.errors import ArchiveError, HeaderError, ServiceError
 from imaging_gears.gear.job import parse_config
-from imaging_gears.ports import Convert, Sendable, Sent, SyntaxPair
+from imaging_gears.ports import Convert, Offer, Sendable, Sent, SyntaxPair
 from tests.unit.dicom_send_gear.world import (
     BIG,
     CT,
@@ -257,6 +257,15 @@ def test_a_dry_run_stores_nothing_and_says_what_would_be_refused() -> None:
     assert reports[0].notes[0].reason == "transfer syntaxes not supported"
 
 
+def test_a_dry_run_says_what_would_be_sent_in_another_syntax() -> None:
+    """As the run that follows will: it is counted as sent, and has a row."""
+    server = FakeServer(refuses={(CT, EXPLICIT): "not supported"}, accepts_instead=IMPLICIT)
+    reports, _ = run(FakeContents(images("1.1")), server=server, dry_run=True)
+    assert told(reports[0]) == (1, 1, "Complete")
+    assert notes(reports[0]) == [("converted", 0)]
+    assert reports[0].notes[0].reason == f"would be sent in transfer syntax {IMPLICIT}"
+
+
 def test_a_dry_run_logs_the_names_of_what_would_be_refused(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
@@ -279,7 +288,7 @@ def test_a_dry_run_whose_server_can_not_be_asked_counts_its_images() -> None:
     """Each has a row, and the next file is asked for all the same."""
 
     class Silent(FakeServer):
-        def offers(self, pairs: Collection[SyntaxPair]) -> Mapping[SyntaxPair, str | None]:
+        def offers(self, pairs: Collection[SyntaxPair]) -> Mapping[SyntaxPair, Offer]:
             if not self.requests:
                 self.requests.append("offers")
                 raise ServiceError("The DICOM server", "timed out")

@@ -17,6 +17,7 @@ from imaging_gears.gear.job import parse_config
 from imaging_gears.ports import (
     ContainerRef,
     Convert,
+    Offer,
     Place,
     Sendable,
     Sent,
@@ -147,10 +148,16 @@ class FakeServer:
         self.requests.append("echo")
         return True
 
-    def offers(self, pairs: Collection[SyntaxPair]) -> Mapping[SyntaxPair, str | None]:
-        """Say what would be refused."""
+    def offers(self, pairs: Collection[SyntaxPair]) -> Mapping[SyntaxPair, Offer]:
+        """Say how each would be sent."""
         self.requests.append("offers")
-        return {pair: self.refuses.get(pair) for pair in pairs}
+        return {pair: self._offer(pair) for pair in pairs}
+
+    def _offer(self, pair: SyntaxPair) -> Offer:
+        why = self.refuses.get(pair)
+        if why is None:
+            return Offer(transfer_syntax_uid=pair[1])
+        return Offer(transfer_syntax_uid=self.accepts_instead, reason=why)
 
     def send(self, items: Sequence[Sendable], convert: Convert) -> Generator[Sent]:
         """Take the images, the last one first."""

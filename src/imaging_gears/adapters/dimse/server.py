@@ -35,7 +35,7 @@ from imaging_gears.errors import (
     TlsRefusedError,
     UnreachableError,
 )
-from imaging_gears.ports import Convert, Peer, Sendable, Sent, SyntaxPair, TlsFiles
+from imaging_gears.ports import Convert, Offer, Peer, Sendable, Sent, SyntaxPair, TlsFiles
 
 _VERIFICATION: Final = ("1.2.840.10008.1.1", IMPLICIT_UID)
 _STUDY_ROOT_FIND: Final = ("1.2.840.10008.5.1.4.1.2.2.1", IMPLICIT_UID)
@@ -132,21 +132,23 @@ class DimseServer:
             raise ServiceError(self.name, problem, while_="verifying it")
         return True
 
-    def offers(self, pairs: Collection[SyntaxPair]) -> Mapping[SyntaxPair, str | None]:
-        """Return for each pair None if such instances would be accepted, else why not.
+    def offers(self, pairs: Collection[SyntaxPair]) -> Mapping[SyntaxPair, Offer]:
+        """Return for each pair how such instances would be sent, or why they would not be.
 
         Raises:
             ConfigError: the server does not want us; of which kind says why.
             ServiceError: it does not answer.
         """
-        found: dict[SyntaxPair, str | None] = {
-            pair: _NO_UID for pair in pairs if not all(map(is_uid, pair))
-        }
+        found = {pair: Offer(reason=_NO_UID) for pair in pairs if not all(map(is_uid, pair))}
         for group in groups(pair for pair in pairs if pair not in found):
             with self._association(list(group.contexts), "proposing contexts") as association:
                 for pair in group.pairs:
-                    taken = choose(pair, association.accepted) is not None
-                    found[pair] = None if taken else why_not(pair, association.refused)
+                    chosen = choose(pair, association.accepted)
+                    found[pair] = (
+                        Offer(reason=why_not(pair, association.refused))
+                        if chosen is None
+                        else Offer(transfer_syntax_uid=chosen[1])
+                    )
         return found
 
     def send(self, items: Sequence[Sendable], convert: Convert) -> Generator[Sent]:
