@@ -278,6 +278,29 @@ def test_a_reconnect_keeps_tls(tmp_path: Path, pki: Pki) -> None:
     assert set(doorman.begins) == {b"\x16"}
 
 
+def test_a_reconnect_verifies_the_server_again(tmp_path: Path, pki: Pki) -> None:
+    """Whoever stands in for a server that died is found out: nothing more is sent."""
+    with storescp(tmp_path / "in", *tls_options(pki, pki.server)) as scp:
+        died = threading.Event()
+
+        def die() -> None:
+            if not died.is_set():
+                died.set()
+                scp.kill()
+                scp.options = tls_options(pki, pki.self_signed)
+                scp.start()
+
+        items = [item(at, pixels=200_000) for at in range(20)]
+        items[5] = item(5, pixels=200_000, on_chunks=die)
+        server = server_at(scp.port, tls=pki.files())
+        results = send(server, items)
+        kept = len(scp.files)
+    assert isinstance(server.given_up, CertificateError)
+    sent = sum(each.outcome == "sent" for each in results.values())
+    assert len(results) == len(items)
+    assert sent <= kept < len(items)
+
+
 # --- Files
 
 

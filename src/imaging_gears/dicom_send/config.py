@@ -14,6 +14,7 @@ Profile = Literal["BCP 195", "BCP 195 non-downgrading", "BCP 195 modified"]
 _HOST = re.compile(
     r"(?=.{1,253}\Z)(?!-)[A-Za-z0-9_-]{1,63}(?<!-)(\.(?!-)[A-Za-z0-9_-]{1,63}(?<!-))*\.?"
 )
+_NUMBER = re.compile(r"[0-9]+|0[xX][0-9A-Fa-f]*")
 _GROUP = re.compile(r"(?:0[xX])?([0-9A-Fa-f]{4})")
 _AE = re.compile(r"[\x20-\x5B\x5D-\x7E]{1,16}")
 _TEXT = re.compile(r"[\x20-\x5B\x5D-\x7E]{1,64}")
@@ -33,8 +34,9 @@ def _host(value: str) -> str:
         return str(ipaddress.ip_address(value))
     except ValueError:
         pass
-    # Digits and dots only are an address with a slip in it, and no name.
-    if not _HOST.fullmatch(value) or not value.strip("0123456789."):
+    # What ends in a number is an address with a slip in it, and no name; yet the system would take
+    # some of those for an address (0x7f.1 for 127.0.0.1).
+    if not _HOST.fullmatch(value) or _NUMBER.fullmatch(value.rstrip(".").rpartition(".")[2]):
         message = "a host name or IP address, without scheme, port or path"
         raise ValueError(message)
     return value

@@ -116,6 +116,8 @@ def test_defaults_are_filled_in() -> None:
         ({"destination": "-pacs"}, "destination"),
         ({"destination": "10.0.0"}, "destination"),
         ({"destination": "256.1.1.1"}, "destination"),
+        ({"destination": "0x7f.1"}, "destination"),
+        ({"destination": "pacs.0x1"}, "destination"),
         ({"destination": "a" * 64}, "destination"),
         ({"called_ae": None}, "called_ae"),
         ({"called_ae": ""}, "called_ae"),

@@ -151,7 +151,7 @@ class Sending:
             if self._workers.others_live(worker):
                 if rejected:
                     log.info(
-                        "The DICOM server accepts no further association; going on with fewer."
+                        "No further association: %s. Going on with fewer.", error.failure.reason
                     )
                     self._dropped()
                 return True
