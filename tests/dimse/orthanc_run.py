@@ -47,6 +47,8 @@ def main(folder: Path) -> None:
         found = {"plain": _sent(plain, None)}
     with orthanc(folder / "tls", title="SCP", **tls) as secure:
         found["tls"] = _sent(secure, files)
+    with orthanc(folder / "strict", title="OTHER", DicomCheckCalledAet=True) as strict:
+        found["strict"] = _refusal(strict)
     print(json.dumps(found))  # noqa: T201 - for the test that started it
 
 
@@ -64,6 +66,15 @@ def _sent(scp: Orthanc, tls: TlsFiles | None) -> dict[str, Any]:
         "missing": missing.sop_instance_uid in stored,
         "equal": [_is_of(scp.file(each.sop_instance_uid), each) for each in items],
     }
+
+
+def _refusal(scp: Orthanc) -> str:
+    """Return the code of the error that ends a run against an Orthanc of another AE title."""
+    server = server_at(scp.dicom)
+    results = send(server, [item(at) for at in range(3)])
+    assert {each.outcome for each in results.values()} == {"failed"}
+    assert scp.count() == 0
+    return server.given_up.code if server.given_up else ""
 
 
 def _is_of(content: bytes, sent: Item) -> bool:

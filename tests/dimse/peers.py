@@ -43,10 +43,15 @@ def free_port() -> int:
 
 @dataclass
 class StoreScp:
-    """A storescp process, which can be killed and started again at the same port."""
+    """A storescp process, which can be killed and started again at the same port.
+
+    Attributes:
+        prefix: a command that becomes storescp.
+    """
 
     folder: Path
     options: tuple[str, ...] = ()
+    prefix: tuple[str, ...] = ()
     port: int = field(default_factory=free_port)
     process: subprocess.Popen[bytes] | None = None
 
@@ -55,7 +60,7 @@ class StoreScp:
         command = [dcmtk("storescp"), "-aet", "SCP", "-od", str(self.folder), *self.options]
         # In a session of its own: with --fork it has children.
         self.process = subprocess.Popen(
-            [*command, str(self.port)],
+            [*self.prefix, *command, str(self.port)],
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             start_new_session=True,

@@ -24,6 +24,11 @@ def test_orthanc_stores_every_syntax_byte_for_byte(found: dict[str, Any], how: s
     assert found[how]["equal"] == [True] * len(SYNTAXES)
 
 
+def test_an_orthanc_of_another_ae_title_is_told_as_that(found: dict[str, Any]) -> None:
+    """It rejects the association (PS3.8 table 9-21: called AE title not recognized)."""
+    assert found["strict"] == "called-ae-title-unknown"
+
+
 @pytest.mark.parametrize("how", ["plain", "tls"])
 def test_orthanc_says_what_it_has(found: dict[str, Any], how: str) -> None:
     """C-FIND by series: all that were sent, and not the one that was not."""
