@@ -17,6 +17,8 @@ from tests.gear_send.send_helpers import GEAR, REPOSITORY, STORESCP, Archive, sl
 
 pytestmark = pytest.mark.slow
 
+PROXY = "http://127.0.0.1:9"
+"""Nobody listens there."""
 ACQUISITION = "center/ingest/110001/visit-1/T1"
 
 
@@ -81,12 +83,13 @@ def test_a_job_that_ends_early_with_a_key_that_only_reads_says_what_stays(
 def test_the_demo_shows_what_the_gear_promises() -> None:
     """The real command: exit 0, both reports, and what the server has.
 
-    As in a shell with the venv activated, where pynetdicom has a storescp of its own.
+    As in a shell with the venv activated, where pynetdicom has a storescp of its own, and on a
+    machine whose way out is a proxy.
     """
     folders = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     done = subprocess.run(
         [sys.executable, "-m", "imaging_gears.dicom_send.cli", "demo"],
-        env={**os.environ, "PATH": folders},
+        env={**os.environ, "PATH": folders, "HTTP_PROXY": PROXY, "http_proxy": PROXY},
         capture_output=True,
         text=True,
         check=False,

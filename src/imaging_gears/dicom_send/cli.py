@@ -148,7 +148,9 @@ def _site() -> Iterator[Sandbox]:
     """Start a Flywheel site with a session, and the gear."""
     with _needing_the_sandbox():
         from imaging_gears.sandbox import Sandbox, Seed  # noqa: PLC0415 - not in the gear's image
+        from imaging_gears.sandbox.network import ask_no_proxy  # noqa: PLC0415 - as above
 
+    ask_no_proxy()
     acquisitions = [{"label": label} for label in SAMPLES]
     session = {"label": "visit-1", "acquisitions": acquisitions}
     project = {"label": "ingest", "subjects": [{"label": "110001", "sessions": [session]}]}

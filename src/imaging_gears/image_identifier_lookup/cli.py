@@ -261,12 +261,11 @@ def _results(manifest: Path) -> Iterator[Result]:
 def _started(manifest: Path) -> Sandbox:
     from imaging_gears.image_identifier_lookup.demo.scenes import site_seed  # noqa: PLC0415
     from imaging_gears.sandbox import Sandbox, Seed  # noqa: PLC0415 - not in the image
+    from imaging_gears.sandbox.network import ask_no_proxy  # noqa: PLC0415 - as above
 
     if not manifest.is_file():
         raise CannotRunError(f"There is no {manifest}: run the demo in a clone, or use --manifest.")
-    # The site is on this machine: a proxy that the environment names is not asked for it.
-    for name in ("NO_PROXY", "no_proxy"):
-        os.environ[name] = ",".join(filter(None, (os.environ.get(name), "127.0.0.1")))
+    ask_no_proxy()
     return Sandbox.start(seed=Seed.model_validate(site_seed(manifest)))
 
 
