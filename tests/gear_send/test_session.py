@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from pydicom.data import get_testdata_file
+from pydicom.uid import ImplicitVRLittleEndian
 from pynetdicom import AE
 from pynetdicom.sop_class import CTImageStorage, MRImageStorage
 
@@ -122,7 +123,8 @@ def test_a_dry_run_says_what_the_server_would_refuse(session: Session) -> None:
     assert "1 of 2 images would not be sent" in ended.out
     (path,) = (folder / "output").glob("*_instances.csv")
     told = rows(path.read_text(encoding="utf-8"))[1:]
-    assert [(row[3], row[6]) for row in told] == [("2", "failed")]
+    assert [(row[3], row[6]) for row in told] == [("1", "converted"), ("2", "failed")]
+    assert told[0][7] == f"would be sent in transfer syntax {ImplicitVRLittleEndian}"
 
 
 @pytest.mark.parametrize(("takes", "code"), [(MRImageStorage, 0), (CTImageStorage, 1)])
