@@ -144,6 +144,11 @@ class Place:
     containers: tuple[tuple[ContainerRef, str], ...] = field(repr=False)
 
     @property
+    def labels(self) -> tuple[str, ...]:
+        """The group's id and the labels from the project down."""
+        return (self.group, *(label for _, label in self.containers))
+
+    @property
     def container(self) -> ContainerRef:
         """The container itself."""
         return self.containers[-1][0]
@@ -174,8 +179,7 @@ class StoredFile:
     @property
     def path(self) -> str:
         """``<group>/<project>/<subject>/<session>/<acquisition>/files/<name>``, by labels."""
-        labels = [label for _, label in self.place.containers]
-        return "/".join([self.place.group, *labels, "files", self.name])
+        return "/".join([*self.place.labels, "files", self.name])
 
 
 class NamedFiles(Protocol):

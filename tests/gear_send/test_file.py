@@ -82,7 +82,10 @@ def test_a_file_with_a_cut_image_fails(session: Session) -> None:
     file = session.sandbox.site.file(file_id)
     validation = file["info"]["qc"]["dicom-send"]["validation"]
     assert file["tags"] == [FAILED]
-    assert [each["code"] for each in validation["data"]] == ["images-not-sent"]
+    (data,) = validation["data"]
+    assert data["code"] == "images-not-sent"
+    # The form of contract outputs.md, 4; the CSV has that of the report.
+    assert re.fullmatch(r"fw://[^/]+/ingest/Quixote/visit-of/Zelda/T1/[^/]+", data["flywheel_path"])
     assert len(session.archive.images()) == 1
 
 

@@ -19,6 +19,7 @@ from imaging_gears.dicom_send.report import (
 )
 from imaging_gears.dicom_send.source import Source
 from imaging_gears.errors import DeliveryError, ImagingError
+from imaging_gears.gear import qc
 from imaging_gears.gear.joblog import log
 from imaging_gears.gear.start import CANCELLED, JobCancelledError
 from imaging_gears.model.findings import error_finding
@@ -143,7 +144,7 @@ class Ending:
         record = Record(
             job=self.source.job,
             findings=tuple(map(error_finding, self.errors)),
-            path=files[0].path if files else None,
+            path=qc.flywheel_path(files[0].place.labels, files[0].name) if files else None,
             moment=self.moment,
         )
         if why is not None:

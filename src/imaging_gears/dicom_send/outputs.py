@@ -30,7 +30,7 @@ class Record:
     """The QC result of a run on its input file.
 
     Attributes:
-        path: the file's Flywheel path.
+        path: the file's Flywheel path, as `qc.flywheel_path` gives it.
         moment: when the run ended.
     """
 

@@ -28,6 +28,16 @@ class Subject:
     naccid: str | None = field(default=None, repr=False)
 
 
+def flywheel_path(labels: Sequence[str], name: str) -> str:
+    """Return the path of a file as QC records have it: ``fw://group/.../acquisition/name``.
+
+    Args:
+        labels: of the containers that it lies in, from the group's id down.
+        name: of the file.
+    """
+    return "fw://" + "/".join([*labels, name])
+
+
 def utc_seconds(moment: dt.datetime) -> str:
     """Return `moment` as ``YYYY-MM-DD HH:MM:SS`` in UTC, the form of QC records."""
     return moment.astimezone(dt.UTC).strftime("%Y-%m-%d %H:%M:%S")

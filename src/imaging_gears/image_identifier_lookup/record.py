@@ -163,7 +163,7 @@ class Recorder:
         if self._path is None and not self._is_unreadable():
             try:
                 labels = [self._label(type_, id_) for type_, id_ in self._parents()]
-                self._path = "fw://" + "/".join([*labels, self.file.name])
+                self._path = qc.flywheel_path(labels, self.file.name)
             except ImagingError as error:
                 log.warning("the file's path could not be read: %s", error.message)
                 self._path = ""  # asked once: a key that was refused is not tried again

@@ -52,7 +52,7 @@ class There:
         job = Job(
             gear_version="1", files={"file": file}, destination=self.state.parent, config=config
         )
-        return Record(job=job, findings=findings, path="g/p/a.zip", moment=MOMENT)
+        return Record(job=job, findings=findings, path="fw://g/p/a.zip", moment=MOMENT)
 
     def now(self) -> FileState:
         """Return the file as it is now."""
@@ -87,7 +87,7 @@ def test_a_failure_stands_there_with_code_and_path(tmp_path: Path) -> None:
     validation = there.now().info["qc"]["dicom-send"]["validation"]
     assert validation["state"] == "FAIL"
     (data,) = validation["data"]
-    assert (data["code"], data["flywheel_path"]) == ("images-not-sent", "g/p/a.zip")
+    assert (data["code"], data["flywheel_path"]) == ("images-not-sent", "fw://g/p/a.zip")
     assert (data["timestamp"], data["ptid"]) == ("2026-11-20 07:02:05", None)
     assert there.now().tags == ("dicom-send-FAIL", "theirs")
 
