@@ -81,11 +81,15 @@ def late(queries: int) -> Iterator[int]:
 
 
 def test_dcmqrscp_finds_what_it_has(session: Session) -> None:
-    """Its index knows the images at once."""
+    """Its index knows the images at once.
+
+    Over one association: that of DCMTK 3.6.7 loses entries when two of its processes write it, with
+    two storescu side by side as well (3 runs of 60), and `verify` says so.
+    """
     session.acquisition("T1", zipped(*slices(4)))
     (session.root / "qr").mkdir()
     with dcmqrscp(session.root / "qr") as port:
-        ended = session.run_all(port=port, verify=True)
+        ended = session.run_all(port=port, verify=True, associations=1)
     assert ended.code == 0, ended.out
     assert "file 1: the server has 4 images" in ended.out
     assert tables(session.reports())[1] == []
