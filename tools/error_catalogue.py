@@ -29,6 +29,7 @@ OF_SENDING: tuple[type[ImagingError], ...] = (
     errors.CallingAeTitleError,
     errors.NoDicomServerError,
     errors.DeliveryError,
+    errors.DicomServerError,
     errors.UnreachableError,
     errors.OutOfResourcesError,
 )
@@ -38,8 +39,8 @@ OF_BOTH: tuple[type[ImagingError], ...] = (
     errors.PermissionDeniedError,
     errors.SiteKeyError,
     errors.NotFoundError,
+    errors.NotDicomError,
     errors.ArchiveError,
-    errors.HeaderError,
     errors.ServiceError,
     errors.UnexpectedError,
 )
@@ -92,7 +93,7 @@ SEND = Catalogue(
     page=DOCS / "dicom-send.md",
     kinds=frozenset((*OF_SENDING, *OF_BOTH)),
     effects={
-        "fail-file": "this file or image is not sent, all others are; the job fails (exit 1)",
+        "fail-file": "this file is not sent, all others are; the job fails (exit 1)",
         "fail-job": "the job fails (exit 1)",
     },
 )

@@ -29,6 +29,7 @@
     + NaccidConflictError         two NACCIDs for one subject
   x DeliveryError               - not every image arrived at the DICOM server
   x ServiceError                - a service did not answer; safe to run again
+    + DicomServerError            the DICOM server aborted, or answered not or not usably
     + UnreachableError            no association with the DICOM server came about
     + OutOfResourcesError         the DICOM server has no room, or too many associations
   x UnexpectedError             - the gear met what it was not written for
@@ -392,14 +393,14 @@ class DeliveryError(ImagingError):
     code = "images-not-sent"
     disposition = "fail-job"
     cause = (
-        "At least one image was refused by the server, or was not tried because the server was"
-        " given up, or is damaged, cut short or not DICOM as the standard has it. All others were"
-        " sent."
+        "At least one image was refused by the server, was lost with the connection in each try,"
+        " was not tried because the server was given up, or is damaged, cut short or not DICOM as"
+        " the standard has it. All others were sent."
     )
     remedy = (
         "Look into the report: the file ending in _instances.csv has a reason for each image; ask"
-        " the DICOM server's administrator about those it refused, and the scanner or PACS staff"
-        " about those that are damaged."
+        " the DICOM server's administrator about those that it refused or that were lost, and the"
+        " scanner or PACS staff about those that are damaged."
     )
 
 
@@ -425,6 +426,20 @@ class ServiceError(ImagingError):
         super().__init__(f"{service} did not answer usably{doing}: {problem}.")
         self.service = service
         self.problem = problem
+
+
+class DicomServerError(ServiceError):
+    """The DICOM server aborted, or answered not or not usably."""
+
+    code = "dicom-server-failed"
+    cause = (
+        "The DICOM server aborted or closed its associations, rejected them for the moment, did not"
+        " answer a request in time, or answered a C-ECHO or C-FIND with a failure."
+    )
+    remedy = (
+        "Run the job again later, that is safe: what was sent before is sent once more. When it"
+        " goes on, ask the DICOM server's administrator what its log says of that time."
+    )
 
 
 class UnreachableError(ServiceError):

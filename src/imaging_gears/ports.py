@@ -359,7 +359,8 @@ class DicomServer(Protocol):
 
     A refusal for good is a `CertificateError`, a `TlsRefusedError`, or one of the errors of a
     rejected association (`AssociationRejectedError`, `CalledAeTitleError`, `CallingAeTitleError`).
-    Of those that may pass, an `UnreachableError` and an `OutOfResourcesError` say what it was.
+    Of what may pass, an `UnreachableError`, an `OutOfResourcesError` or, of everything else, a
+    `DicomServerError` says what it was.
     """
 
     @property

@@ -18,6 +18,7 @@ from imaging_gears.adapters.dimse.server import DimseServer
 from imaging_gears.errors import (
     CalledAeTitleError,
     CallingAeTitleError,
+    DicomServerError,
     ImagingError,
     NoDicomServerError,
     OutOfResourcesError,
@@ -121,6 +122,22 @@ def test_a_server_that_hangs_up_at_once_is_unreachable() -> None:
     with listening(lambda connection: connection.close()) as port:
         ends = ends_of(server_at(port))
     assert [type(each) for each in ends] == [UnreachableError] * 2
+
+
+def test_a_server_that_aborts_each_association_has_failed_itself() -> None:
+    """Its administrator can help, and not those of Flywheel or AWS."""
+
+    def answer(_: Scripted, event: Event) -> int:
+        event.assoc.abort()
+        return 0
+
+    with scripted(answer) as scp:
+        server = server_at(scp.port)
+        results = send(server, [item(at) for at in range(12)])
+    assert {each.outcome for each in results.values()} == {"failed"}
+    assert type(server.given_up) is DicomServerError
+    assert "DICOM server's administrator" in server.given_up.sentence()
+    assert "Flywheel" not in server.given_up.sentence()
 
 
 BUSY = b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n"

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import bz2
+import gzip
+import io
 import json
+import lzma
 import re
+import tarfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -193,6 +198,54 @@ def test_images_that_are_refused_are_the_cause_themselves(session: Session) -> N
     file_id = session.acquisition("T1", zipped(first[:-1], cut[:-1]))
     ended = session.run(on_file(session, file_id))
     assert codes(session, file_id, ended) == ["images-not-sent"]
+
+
+def packed(data: bytes) -> bytes:
+    """Return a tar of one member, to be packed by this and that."""
+    made = io.BytesIO()
+    with tarfile.open(fileobj=made, mode="w") as tar:
+        member = tarfile.TarInfo("1.dcm")
+        member.size = len(data)
+        tar.addfile(member, io.BytesIO(data))
+    return made.getvalue()
+
+
+NOT_READ = {
+    "zip, cut off": lambda: zipped(*slices(2))[:-30],
+    "tar, cut off": lambda: packed(slices(1)[0])[:300],
+    "gz, no tar in it": lambda: gzip.compress(b"no tar" * 200),
+    "xz": lambda: lzma.compress(packed(slices(1)[0])),
+    "bz2": lambda: bz2.compress(packed(slices(1)[0])),
+    "7z": lambda: b"7z\xbc\xaf\x27\x1c\x00\x04" + bytes(200),
+    "rar": lambda: b"Rar!\x1a\x07\x01\x00" + bytes(200),
+}
+
+
+@pytest.mark.parametrize("what", NOT_READ)
+def test_an_archive_that_can_not_be_read_is_told_as_that(session: Session, what: str) -> None:
+    """The scanner's people can help, and the DICOM server's administrator can't."""
+    file_id = session.acquisition("T1", NOT_READ[what]())
+    ended = session.run(on_file(session, file_id))
+    validation = session.sandbox.site.file(file_id)["info"]["qc"]["dicom-send"]["validation"]
+    assert (ended.code, validation["state"]) == (1, "FAIL"), ended.out
+    assert [each["code"] for each in validation["data"]] == ["archive-unreadable"]
+    assert "FAILED (archive-unreadable): 0 of 0 images" in ended.out.splitlines()[-1]
+    assert "scanner or PACS staff" in ended.out
+    assert "DICOM server's administrator" not in ended.out
+    files, instances = tables(session.reports())
+    assert [row[3:] for row in files] == [["0", "0", "Failed"]]
+    assert [row[6] for row in instances] == ["failed"]
+
+
+def test_each_file_that_can_not_be_sent_is_told_by_what_it_is(session: Session) -> None:
+    """One without DICOM, one cut off, and one that is sent all the same."""
+    session.acquisition("T1", zipped(b"no image", b"no more"))
+    session.acquisition("T2", zipped(*slices(2))[:-30])
+    session.acquisition("T3", zipped(*slices(2)))
+    ended = session.run_all()
+    assert ended.code == 1
+    last = ended.out.splitlines()[-1]
+    assert "FAILED (not-dicom, archive-unreadable): 2 of 2 images of 3 files sent" in last
 
 
 DOWNLOAD = "/{kind}/{id}/files/{name}"

@@ -56,6 +56,7 @@ WHO_CAN_HELP = {
     "naccid-invalid": {HELP_DESK},
     "naccid-conflict": {HELP_DESK},
     "images-not-sent": {DICOM_SERVER, SCANNER},
+    "dicom-server-failed": {DICOM_SERVER},
     "dicom-server-unreachable": {DICOM_SERVER},
     "dicom-server-out-of-resources": {DICOM_SERVER},
     "service-unavailable": {FLYWHEEL, AWS, HELP_DESK},

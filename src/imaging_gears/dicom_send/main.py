@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from imaging_gears.dicom_send.config import SendConfig
 from imaging_gears.dicom_send.report import FileReport, ImageNote, ImageOutcome
 from imaging_gears.dicom_send.world import Contents, Counted, Image, Upload, World
-from imaging_gears.errors import ImagingError
+from imaging_gears.errors import ImagingError, NotDicomError
 from imaging_gears.gear.joblog import log, step
 from imaging_gears.ports import Sendable, Sent, StoredFile
 
@@ -75,7 +75,7 @@ class DicomSend:
         except ImagingError as error:
             log.error("file %d: %s: %s", number, error.code, discreet(error.sentence()))
             report.notes.append(ImageNote(outcome="failed", reason=error.message))
-            report.error = error if error.disposition == "fail-job" else None
+            report.error = error
         except BaseException:
             if not (report.in_series or report.notes):
                 report.notes.append(ImageNote(outcome="failed", reason=UNSENT))
@@ -110,10 +110,9 @@ class DicomSend:
                     sop_instance_uid=each.sop_instance_uid,
                 )
             )
-        images, copies = self._chosen(contents.instances, report)
         if not (contents.instances or contents.refused):
-            log.warning("file %d: there is no DICOM image in it", len(self.reports))
-            report.notes.append(ImageNote(outcome="failed", reason="no DICOM image in it"))
+            raise NotDicomError("There is no DICOM image in the file.")
+        images, copies = self._chosen(contents.instances, report)
         try:
             if self.config.dry_run:
                 self._tell_offers(images, report)

@@ -74,8 +74,8 @@ class FileReport:
         sent: images that the server has taken, each counted once.
         left_out: images that were left out on purpose.
         sent_bytes: of the data sets of those that were sent.
-        error: what kept the run from the file, and is no fault of what it holds: a download that
-            failed, most of all.
+        error: what kept the run from telling which images there are: a download that failed, an
+            archive that can't be read, a file without DICOM.
     """
 
     name: str = field(repr=False)
@@ -96,7 +96,7 @@ class FileReport:
 
     @property
     def lacks_images(self) -> bool:
-        """Whether images were not sent, or nobody could tell which there are, for its own fault."""
+        """Whether images were not sent, or not tried, beyond what its cause says."""
         return self.sent < self.in_series or (self.error is None and self.status != "Complete")
 
     @property

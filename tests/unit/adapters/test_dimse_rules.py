@@ -39,10 +39,10 @@ from imaging_gears.errors import (
     AssociationRejectedError,
     CalledAeTitleError,
     CallingAeTitleError,
+    DicomServerError,
     ImagingError,
     InputFileError,
     OutOfResourcesError,
-    ServiceError,
 )
 
 JPEG = "1.2.840.10008.1.2.4.50"
@@ -149,7 +149,7 @@ def test_its_own_syntax_comes_first() -> None:
         ((1, 1, 7), CalledAeTitleError),
         ((2, 3, 1), OutOfResourcesError),
         ((2, 3, 2), OutOfResourcesError),
-        ((2, 1, 1), ServiceError),
+        ((2, 1, 1), DicomServerError),
     ],
 )
 def test_what_a_rejection_is(codes: tuple[int, int, int], kind: type[ImagingError]) -> None:

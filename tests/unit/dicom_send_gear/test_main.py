@@ -15,7 +15,7 @@ from imaging_gears.dicom_send.config import SendConfig
 from imaging_gears.dicom_send.main import VERIFY_WAITS, DicomSend
 from imaging_gears.dicom_send.report import FileReport
 from imaging_gears.dicom_send.world import Upload, World
-from imaging_gears.errors import ArchiveError, HeaderError, ServiceError
+from imaging_gears.errors import ArchiveError, HeaderError, NotDicomError, ServiceError
 from imaging_gears.gear.job import parse_config
 from imaging_gears.ports import Convert, Offer, Sendable, Sent, SyntaxPair
 from tests.unit.dicom_send_gear.world import (
@@ -150,7 +150,8 @@ def test_a_file_without_dicom_has_failed() -> None:
     """Nothing in it was sent, and the report says so."""
     reports, _ = run(FakeContents(ignored=4))
     assert told(reports[0]) == (0, 0, "Failed")
-    assert reports[0].notes[0].reason == "no DICOM image in it"
+    assert reports[0].notes[0].reason == "There is no DICOM image in the file."
+    assert isinstance(reports[0].error, NotDicomError)
 
 
 def test_what_is_passed_over_is_counted_by_its_kind(caplog: pytest.LogCaptureFixture) -> None:
@@ -172,16 +173,17 @@ def test_a_file_that_can_not_be_opened_does_not_stop_the_others() -> None:
     reports, server = run(broken, FakeContents(images("1.1")))
     assert [told(each) for each in reports] == [(0, 0, "Failed"), (1, 1, "Complete")]
     assert reports[0].notes[0].reason == "The archive is cut off."
-    assert reports[0].error is None
+    assert reports[0].error is broken
     assert set(server.archive) == {"1.1"}
 
 
 def test_what_keeps_the_run_from_a_file_is_the_job_s_own_cause() -> None:
-    """A damaged archive is the file's fault, a site that does not answer is not."""
+    """A site that does not answer as well as an archive that can't be read."""
     down = ServiceError("Flywheel", "HTTP 500", while_="downloading file f1")
-    reports, _ = run(down, ArchiveError("The archive is cut off."), FakeContents(images("1.1")))
-    assert [each.error for each in reports] == [down, None, None]
-    assert [each.lacks_images for each in reports] == [False, True, False]
+    cut = ArchiveError("The archive is cut off.")
+    reports, _ = run(down, cut, FakeContents(images("1.1")))
+    assert [each.error for each in reports] == [down, cut, None]
+    assert [each.lacks_images for each in reports] == [False, False, False]
 
 
 def test_a_source_that_breaks_while_it_is_read_fails_its_image_only() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ssl
 from dataclasses import dataclass
 
-from imaging_gears.errors import ImagingError, ServiceError
+from imaging_gears.errors import DicomServerError, ImagingError
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +19,7 @@ class Failure:
     """
 
     reason: str
-    kind: type[ImagingError] = ServiceError
+    kind: type[ImagingError] = DicomServerError
     silent: bool = False
 
 
@@ -38,7 +38,7 @@ class AssociationLostError(Exception):
     """
 
     def __init__(
-        self, reason: str, kind: type[ImagingError] = ServiceError, *, silent: bool = False
+        self, reason: str, kind: type[ImagingError] = DicomServerError, *, silent: bool = False
     ) -> None:
         super().__init__(reason)
         self.reason = reason

@@ -29,6 +29,7 @@ from imaging_gears.dicom.uid import is_uid
 from imaging_gears.errors import (
     CalledAeTitleError,
     CallingAeTitleError,
+    DicomServerError,
     ImagingError,
     OutOfResourcesError,
     ServiceError,
@@ -129,7 +130,7 @@ class DimseServer:
             reply = association.echo(_VERIFICATION)
         if reply.status != SUCCESS:
             problem = status_text(reply.status, reply.comment)
-            raise ServiceError(self.name, problem, while_="verifying it")
+            raise DicomServerError(self.name, problem, while_="verifying it")
         return True
 
     def offers(self, pairs: Collection[SyntaxPair]) -> Mapping[SyntaxPair, Offer]:
@@ -207,7 +208,7 @@ class DimseServer:
             elif reply.status != SUCCESS:
                 # Without the comment: it may name a patient, and this goes to the log.
                 problem = status_text(reply.status)
-                raise ServiceError(self.name, problem, while_="querying it")
+                raise DicomServerError(self.name, problem, while_="querying it")
         return found
 
     def _begin(self) -> Opening:

@@ -8,9 +8,9 @@ from imaging_gears.errors import (
     AssociationRejectedError,
     CalledAeTitleError,
     CallingAeTitleError,
+    DicomServerError,
     ImagingError,
     OutOfResourcesError,
-    ServiceError,
 )
 from imaging_gears.ports import Outcome
 
@@ -135,7 +135,7 @@ def rejection_text(result: int, source: int, reason: int) -> str:
 
 def rejection_kind(result: int, source: int, reason: int) -> type[ImagingError]:
     """Return what a rejection is as an error (PS3.8 table 9-21)."""
-    other = AssociationRejectedError if is_permanent(result) else ServiceError
+    other = AssociationRejectedError if is_permanent(result) else DicomServerError
     return _REJECTION_KINDS.get((source, reason), other)
 
 
