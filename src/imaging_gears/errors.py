@@ -115,7 +115,7 @@ class PermissionDeniedError(ConfigError):
     remedy = (
         "Ask whoever runs the named service (the Flywheel site administrator, the owner of the AWS"
         " account; NACC's help desk for the identifier API) to renew the key or to grant the"
-        " permission (docs/image-identifier-lookup.md lists them)."
+        " permission (the gear's page in docs/ lists them)."
     )
 
 
@@ -161,12 +161,12 @@ class NotFoundError(ConfigError):
 
     code = "not-found"
     cause = (
-        "The file, its subject or project, the S3 bucket or the Lambda function does not exist, or"
-        " was deleted meanwhile."
+        "What the sentence names (a file, its subject or project, an S3 bucket, a Lambda function)"
+        " does not exist, or was deleted meanwhile."
     )
     remedy = (
         "Check that it still exists and that the configuration names it correctly; ask the Flywheel"
-        " site administrator or, for bucket and function, the owner of the AWS account."
+        " site administrator or, if it is in AWS, the owner of the AWS account."
     )
 
 

@@ -274,7 +274,7 @@ CASES = (
         "unencrypted",
         parameters(apikey="fw.example.org:80:__force_insecure:s3cr3t"),
     ),
-    Case(errors.SiteKeyError, "job without key", without_key, record=False),
+    Case(errors.ConfigError, "job without key", without_key, record=False),
     Case(errors.AdcidError, "no ADCID", project(center="alpha")),
     Case(errors.AdcidError, "no number", project(pipeline_adcid="4_2")),
     Case(errors.AdcidError, "below zero", project(pipeline_adcid=-1)),

@@ -125,7 +125,7 @@ def test_a_destination_without_a_key_is_an_error(center: Center) -> None:
     document = read_config(folder)
     del document["inputs"]["api-key"]
     write_config(folder, document)
-    assert only_error(center.run_in(folder)).startswith("key-of-another-site: ")
+    assert only_error(center.run_in(folder)).startswith("config-invalid: ")
     assert center.requests() == {}
 
 

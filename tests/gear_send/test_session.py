@@ -159,7 +159,7 @@ def test_a_report_that_can_not_be_attached_stays_in_output(session: Session) -> 
     assert ended.code == 0, ended.out
     assert len(session.archive.images()) == 1
     assert len(list((folder / "output").glob("dicom-send_report-*.csv"))) == 2
-    assert "the report is left to the platform" in ended.out
+    assert f"attaches the report to session {session.session}, the container of" in ended.out
 
 
 def test_a_server_that_is_not_there_ends_the_run(session: Session) -> None:

@@ -82,10 +82,7 @@ def leave_report(
     except ImagingError as error:
         if leaving.failure is not None:
             raise leaving.failure from error
-        if container == destination and isinstance(error, PermissionDeniedError):
-            log.info("the job's key may only read: the report is left to the platform")
-        else:
-            _stays(container, error)
+        _stays(container, error, destination)
 
 
 @dataclass(slots=True)
@@ -186,11 +183,19 @@ def written(output: Path, files: Mapping[str, bytes]) -> OSError | None:
     return None
 
 
-def _stays(container: ContainerRef, error: ImagingError) -> None:
+def _stays(container: ContainerRef, error: ImagingError, destination: ContainerRef | None) -> None:
+    """Say where the report will be: for a key that may only read, which is the rule, no warning."""
+    where = "the container of the job"
+    if destination is not None:
+        where = f"{destination.type} {destination.id}, the container of the job"
+    if isinstance(error, PermissionDeniedError):
+        log.info("the job's key may not write: Flywheel attaches the report to %s", where)
+        return
     log.warning(
         "the report could not be attached to %s %s: %s It stays in output/, whose files Flywheel"
-        " attaches to the container that the job ran on.",
+        " attaches to %s.",
         container.type,
         container.id,
         error.message,
+        where,
     )

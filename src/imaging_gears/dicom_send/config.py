@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from imaging_gears.ports import TlsProfile
+
 FILE, KEY, CERT, CA = "file", "key", "cert", "add_cert_file"
-Profile = Literal["BCP 195", "BCP 195 non-downgrading", "BCP 195 modified"]
 
 _HOST = re.compile(
     r"(?=.{1,253}\Z)(?!-)[A-Za-z0-9_-]{1,63}(?<!-)(\.(?!-)[A-Za-z0-9_-]{1,63}(?<!-))*\.?"
@@ -76,7 +77,7 @@ class SendConfig(BaseModel):
     identifier: LongString = "Flywheel"
     tag_value: LongString = "DICOM Send"
     tls_enabled: bool = False
-    tls_security_profile: Profile = "BCP 195"
+    tls_security_profile: TlsProfile = "BCP 195"
     tls_require_peer_cert: bool = True
     dry_run: bool = False
     associations: int = Field(default=2, ge=1, le=8)

@@ -7,7 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from imaging_gears.dicom_send.config import SendConfig
 from imaging_gears.dicom_send.report import FileReport, ImageNote, ImageOutcome
@@ -55,12 +55,16 @@ class DicomSend:
                 break
         return self.reports
 
-    def not_tried(self, files: Sequence[StoredFile]) -> None:
-        """Take down the files that the run did not come to, because the server was given up."""
+    def not_tried(self, files: Sequence[tuple[str, StoredFile | None]]) -> None:
+        """Take down the files that the run did not come to, because the server was given up.
+
+        Args:
+            files: names of all, and where they lie in Flywheel.
+        """
         end = self.world.server.given_up
         why = "the run ended before" if end is None else end.message
-        for stored in files[len(self.reports) :]:
-            report = FileReport(name=stored.name, stored=stored)
+        for name, stored in files[len(self.reports) :]:
+            report = FileReport(name=name, stored=stored)
             report.notes.append(ImageNote(outcome="failed", reason=f"not tried: {why}"))
             self.reports.append(report)
 
@@ -81,8 +85,9 @@ class DicomSend:
                 report.notes.append(ImageNote(outcome="failed", reason=UNSENT))
             raise
         seconds = max(time.perf_counter() - begun, 1e-6)
+        rate = f", {report.sent / seconds:.0f} images/s, {_megabytes(report, seconds):.1f} MB/s"
         log.info(
-            "file %d of %d (%s): %d of %d images %s, %d left out; %.1f s, %.0f images/s, %.1f MB/s",
+            "file %d of %d (%s): %d of %d images %s, %d left out; %.1f s%s",
             number,
             self.total,
             _where(upload.stored),
@@ -91,8 +96,7 @@ class DicomSend:
             "would be sent" if self.config.dry_run else "sent",
             report.left_out,
             seconds,
-            report.sent / seconds,
-            report.sent_bytes / MEGABYTE / seconds,
+            "" if self.config.dry_run else rate,
         )
 
     def _contents(self, contents: Contents, report: FileReport) -> None:
@@ -119,8 +123,9 @@ class DicomSend:
             elif images:
                 self._send(images, copies, report)
         finally:
-            for note in (note for each in copies.values() for _, note in each):
-                report.leave_out(note)
+            for uid, rest in copies.items():
+                for _, note in rest:
+                    report.leave_out(note if uid in self.seen else _of_unsent(note))
 
     def _chosen(
         self, instances: Sequence[Image], report: FileReport
@@ -138,7 +143,9 @@ class DicomSend:
                 report.leave_out(_note(image, "marked", reason))
             elif uid in self.seen:
                 file, first = self.seen[uid]
-                reason = f"the same SOP instance as image {first + 1} of file {file}"
+                reason = f"the same SOP instance as image {first + 1}"
+                if (other := self.reports[file - 1]) is not report:
+                    reason += f" of {other.path or other.name}"
                 copies.setdefault(uid, []).append((image, _note(image, "duplicate", reason)))
             else:
                 self.seen[uid] = (len(self.reports), image.number)
@@ -296,6 +303,10 @@ def _note(image: Image, outcome: ImageOutcome, reason: str) -> ImageNote:
     )
 
 
+def _of_unsent(duplicate: ImageNote) -> ImageNote:
+    return replace(duplicate, reason=f"{duplicate.reason}, which was not sent")
+
+
 def _log_reasons(number: int, reasons: Counter[str]) -> None:
     for text, count in reasons.most_common(REASONS_LOGGED):
         log.warning("file %d: %d images: %s", number, count, text)
@@ -324,6 +335,10 @@ def _logged(sent: Sent) -> str:
     if sent.status is not None:
         return f"{sent.outcome}, C-STORE status 0x{sent.status:04X}"
     return f"{sent.outcome}: {discreet(sent.reason)}"
+
+
+def _megabytes(report: FileReport, seconds: float) -> float:
+    return report.sent_bytes / MEGABYTE / seconds
 
 
 def _where(stored: StoredFile | None) -> str:

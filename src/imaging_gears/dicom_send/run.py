@@ -135,7 +135,7 @@ class Gear:
             with tempfile.TemporaryDirectory(dir=self._work(), ignore_cleanup_errors=True) as name:
                 run.run(self._downloaded(Path(name), config.file_download_retry_time))
         finally:
-            run.not_tried(files)
+            run.not_tried(self.source.named)
 
     def _world(self, config: SendConfig, server: DicomServer, mark: Mark) -> World:
         def opened(path: Path) -> AbstractContextManager[Contents]:

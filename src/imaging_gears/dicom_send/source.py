@@ -37,6 +37,13 @@ class Source:
         return self.job.files.get(FILE)
 
     @property
+    def named(self) -> list[tuple[str, StoredFile | None]]:
+        """The names of what is sent, and where it lies on a site; a local file lies on none."""
+        if self.given is not None and not self.files:
+            return [(self.given.name, None)]
+        return [(each.name, each) for each in self.files]
+
+    @property
     def container(self) -> ContainerRef | None:
         """The container that the report belongs to: the session, else what was sent."""
         if self.place is None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 from imaging_gears.adapters.flywheel import SiteKey, parse_site_key
-from imaging_gears.errors import SiteKeyError
+from imaging_gears.errors import ConfigError
 from imaging_gears.gear.job import Job
 from imaging_gears.gear.joblog import step
 from imaging_gears.ports import NamedFiles
@@ -15,11 +15,12 @@ def own_key(job: Job) -> SiteKey:
     """Return the job's own key: its site is the job's, and what fails early is recorded with it.
 
     Raises:
-        SiteKeyError: the job has none, or something else in its place.
+        ConfigError: the job has none.
+        SiteKeyError: it has something else in its place.
     """
     if job.site_key is None:
         message = "The job has no input api-key, so its site is not known."
-        raise SiteKeyError(message, location="inputs.api-key")
+        raise ConfigError(message, location="inputs.api-key")
     return parse_site_key(job.site_key, location="the input api-key")
 
 

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import logging
 import sys
+import threading
 import time
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import TracebackType
+
+from imaging_gears.errors import ImagingError
 
 log = logging.getLogger("imaging_gears.job")
 
@@ -40,6 +43,7 @@ def configure(*, debug: bool) -> None:
     logging.captureWarnings(capture=True)
     logging.raiseExceptions = False
     sys.excepthook = _crash
+    threading.excepthook = _thread_crash
 
 
 def _crash(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
@@ -50,6 +54,11 @@ def _crash(kind: type[BaseException], error: BaseException, trace: TracebackType
     log.critical("unexpected %s in %s; please report it with this line", kind.__name__, where)
 
 
+def _thread_crash(args: threading.ExceptHookArgs) -> None:
+    if not issubclass(args.exc_type, SystemExit):  # which ends a thread in silence
+        _crash(args.exc_type, args.exc_value or args.exc_type(), args.exc_traceback)
+
+
 @contextmanager
 def step(name: str) -> Iterator[list[str]]:
     """Log `name`, what the caller appends to the yielded list, and how long it took."""
@@ -58,6 +67,7 @@ def step(name: str) -> Iterator[list[str]]:
     try:
         yield remarks
     except Exception as error:
-        log.info("%s: %s (%.2f s)", name, type(error).__name__, time.perf_counter() - start)
+        what = error.code if isinstance(error, ImagingError) else type(error).__name__
+        log.info("%s: %s (%.2f s)", name, what, time.perf_counter() - start)
         raise
     log.info("%s (%.2f s)", ": ".join([name, *remarks]), time.perf_counter() - start)

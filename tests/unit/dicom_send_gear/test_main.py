@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Collection, Generator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -62,8 +63,9 @@ def test_an_instance_that_occurs_twice_is_sent_and_counted_once() -> None:
     assert server.requests == ["store", "store"]
     assert [told(each) for each in reports[:2]] == [(2, 2, "Complete"), (0, 0, "Complete")]
     assert notes(reports[0]) == [("duplicate", 1)]
-    assert reports[0].notes[0].reason == "the same SOP instance as image 1 of file 1"
-    assert reports[1].notes[0].reason == "the same SOP instance as image 3 of file 1"
+    assert reports[0].notes[0].reason == "the same SOP instance as image 1"
+    where = "center/ingest/Quixote/visit/1/T1/files/Quixote1.zip"
+    assert reports[1].notes[0].reason == f"the same SOP instance as image 3 of {where}"
 
 
 def copy(number: int, uid: str, **changes: object) -> FakeImage:
@@ -115,6 +117,8 @@ def test_what_the_server_has_refused_is_final_for_its_copies() -> None:
     assert server.requests == ["store"]
     assert told(reports[0]) == (1, 0, "Failed")
     assert notes(reports[0]) == [("failed", 0), ("duplicate", 1)]
+    said = "the same SOP instance as image 1, which was not sent"
+    assert reports[0].notes[1].reason == said
 
 
 def test_no_copy_is_sent_to_a_server_that_was_given_up() -> None:
@@ -454,6 +458,13 @@ def test_the_line_of_a_file_has_images_and_megabytes_a_second(
     with caplog.at_level(logging.INFO):
         run(FakeContents(images("1.1", "1.2", "1.3", content=bytes(2_000_000))))
     assert "3 of 3 images sent, 0 left out; 2.0 s, 2 images/s, 3.0 MB/s" in caplog.text
+
+
+def test_the_line_of_a_dry_run_has_no_rate(caplog: pytest.LogCaptureFixture) -> None:
+    """Nothing was sent."""
+    with caplog.at_level(logging.INFO):
+        run(FakeContents(images("1.1", "1.2")), dry_run=True)
+    assert re.search(r"2 of 2 images would be sent, 0 left out; \d+\.\d s$", caplog.text, re.MULTILINE)
 
 
 @pytest.mark.parametrize("answers", [{}, {"1.2": (0xC000, "no")}])

@@ -82,9 +82,9 @@ def test_a_group_that_can_hold_no_private_tag_is_refused(group: str) -> None:
 @pytest.mark.parametrize(
     ("given", "code"),
     [
-        (job(), "key-of-another-site"),
+        (job(), "config-invalid"),
         (job(site_key="127.0.0.1:9:__force_insecure:k"), "nothing-to-send"),
-        (job(destination=SESSION), "key-of-another-site"),
+        (job(destination=SESSION), "config-invalid"),
         (job(destination=SESSION, site_key="none"), "key-of-another-site"),
         (job("file", config={**REQUIRED, "port": 0}), "config-invalid"),
     ],
@@ -133,12 +133,18 @@ def test_examining_an_archive_is_progress_for_the_watchdog(tmp_path: Path) -> No
     assert len(calls) >= 50
 
 
+@pytest.mark.parametrize("local", [False, True])
 @pytest.mark.parametrize(
     ("failure", "code"),
     [(CalledAeTitleError("It is another.", location="called_ae"), 1), (JobCancelledError(), 143)],
 )
 def test_a_dry_run_that_ends_in_its_echo_leaves_a_report(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failure: BaseException, code: int
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    failure: BaseException,
+    code: int,
+    *,
+    local: bool,
 ) -> None:
     """Refused or cancelled before anything was asked: each file has its row all the same."""
 
@@ -149,7 +155,8 @@ def test_a_dry_run_that_ends_in_its_echo_leaves_a_report(
     monkeypatch.setattr(run, "dicom_server", lambda *_: Refusing())
     given = job("file", config={**REQUIRED, "dry_run": True})
     gear = Gear(given, tmp_path, Watchdog(60))
-    gear.source.files = (stored(1),)
+    if not local:
+        gear.source.files = (stored(1),)
     assert gear.run() == code
     first, second = sorted((tmp_path / "output").iterdir(), key=lambda each: len(each.name))
     assert ",Failed" in first.read_text(encoding="utf-8")

@@ -276,5 +276,5 @@ def run(
         for number, each in enumerate(every, 1)
     )
     reports = send.run(uploads)
-    send.not_tried(every)
+    send.not_tried([(each.name, each) for each in every])
     return reports, server

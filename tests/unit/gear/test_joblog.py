@@ -5,11 +5,13 @@ from __future__ import annotations
 import logging
 import re
 import sys
+import threading
 import warnings
 from collections.abc import Iterator
 
 import pytest
 
+from imaging_gears.errors import NotFoundError
 from imaging_gears.gear import joblog
 
 SECRET = "NACC000042"
@@ -20,14 +22,16 @@ def restored() -> Iterator[None]:
     """Put back what `configure` changes for the whole process."""
     root, ours = logging.getLogger(), logging.getLogger("imaging_gears")
     handlers, level, our_level = root.handlers[:], root.level, ours.level
-    hook, raising, shown = sys.excepthook, logging.raiseExceptions, warnings.showwarning
+    raising, shown = logging.raiseExceptions, warnings.showwarning
+    hooks = sys.excepthook, threading.excepthook
     yield
     logging.captureWarnings(capture=False)
     warnings.showwarning = shown
     root.handlers[:] = handlers
     root.setLevel(level)
     ours.setLevel(our_level)
-    sys.excepthook, logging.raiseExceptions = hook, raising
+    sys.excepthook, threading.excepthook = hooks
+    logging.raiseExceptions = raising
 
 
 def test_our_lines_pass_with_their_text(capsys: pytest.CaptureFixture[str]) -> None:
@@ -110,6 +114,34 @@ def test_a_crash_is_told_without_its_text(capsys: pytest.CaptureFixture[str]) ->
     assert SECRET not in out + err
     sys.excepthook(KeyError, KeyError(SECRET), None)
     assert "unexpected KeyError in start" in capsys.readouterr().out
+
+
+def test_a_thread_that_fails_says_where_and_not_what(capsys: pytest.CaptureFixture[str]) -> None:
+    """As the program does; one that was ended says nothing, as ever."""
+    joblog.configure(debug=False)
+
+    def breaks() -> None:
+        raise KeyError(SECRET)
+
+    for target in (breaks, sys.exit):
+        thread = threading.Thread(target=target)
+        thread.start()
+        thread.join()
+    out, err = capsys.readouterr()
+    assert re.search(r"CRITICAL unexpected KeyError in breaks, line \d+; please report", out)
+    assert (out.count("CRITICAL"), SECRET in out + err, err) == (1, False, "")
+
+
+def test_a_step_that_fails_says_by_what(caplog: pytest.LogCaptureFixture) -> None:
+    """The code that its error has in the docs; of another exception its class."""
+    with caplog.at_level(logging.INFO):
+        for error in (NotFoundError("It is gone."), KeyError(SECRET)):
+            with pytest.raises(type(error)), joblog.step("file"):
+                raise error
+    assert [each.getMessage().rpartition(" (")[0] for each in caplog.records] == [
+        "file: not-found",
+        "file: KeyError",
+    ]
 
 
 def test_a_step_is_one_line_with_its_remarks_and_duration(
