@@ -464,7 +464,8 @@ def test_the_line_of_a_dry_run_has_no_rate(caplog: pytest.LogCaptureFixture) -> 
     """Nothing was sent."""
     with caplog.at_level(logging.INFO):
         run(FakeContents(images("1.1", "1.2")), dry_run=True)
-    assert re.search(r"2 of 2 images would be sent, 0 left out; \d+\.\d s$", caplog.text, re.MULTILINE)
+    line = r"2 of 2 images would be sent, 0 left out; \d+\.\d s$"
+    assert re.search(line, caplog.text, re.MULTILINE)
 
 
 @pytest.mark.parametrize("answers", [{}, {"1.2": (0xC000, "no")}])
