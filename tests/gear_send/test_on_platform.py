@@ -108,10 +108,10 @@ def test_the_demo_says_that_it_needs_storescp(
     """One sentence that says where to get it."""
     monkeypatch.setenv("PATH", str(tmp_path))
     assert cli.main(["demo"]) == 2
-    assert "storescp of DCMTK is not installed" in capsys.readouterr().out
+    assert "storescp of DCMTK is not installed" in capsys.readouterr().err
 
 
 def test_the_demo_knows_no_other_command(capsys: pytest.CaptureFixture[str]) -> None:
     """It says what it knows."""
     assert cli.main(["demos"]) == 2
-    assert "usage" in capsys.readouterr().out
+    assert "usage" in capsys.readouterr().err

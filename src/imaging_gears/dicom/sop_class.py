@@ -24,6 +24,31 @@ _WITHOUT_PIXELS: Final = re.compile(
 
 _STORAGE: Final = "1.2.840.10008.5.1.4.1.1."
 
+# PS3.6 table A-1: the classes named "... Image Storage", volumes, maps and segmentations. Their
+# IODs have the Image Pixel module, or those of floating point pixels, as mandatory (PS3.3 A.1.4).
+# Pixel data are absent there only where a URL leads to them (C.7.6.3).
+_IMAGES: Final = frozenset(
+    f"{_STORAGE}{suffix}"
+    for suffix in (
+        # Radiography and mammography
+        *("1", "1.1", "1.1.1", "1.2", "1.2.1", "1.3", "1.3.1"),
+        # CT, ultrasound, MR, nuclear medicine, secondary capture
+        *("2", "2.1", "2.2", "3", "3.1", "4", "4.1", "4.3", "4.4", "5", "6", "6.1"),
+        *("6.2", "6.3", "7", "7.1", "7.2", "7.3", "7.4"),
+        # Angiography, fluoroscopy, tomosynthesis, optical coherence tomography
+        *("12.1", "12.1.1", "12.2", "12.2.1", "12.3", "13.1.1", "13.1.2", "13.1.3", "13.1.4"),
+        *("13.1.5", "14.1", "14.2", "20"),
+        # Visible light and ophthalmology
+        *("77.1.1", "77.1.1.1", "77.1.2", "77.1.2.1", "77.1.3", "77.1.4", "77.1.4.1"),
+        *("77.1.5.1", "77.1.5.2", "77.1.5.4", "77.1.5.5", "77.1.5.6", "77.1.5.7", "77.1.6"),
+        *("77.1.7", "77.1.8", "77.1.9"),
+        # PET, radiotherapy
+        *("128", "128.1", "130", "481.1"),
+        # Parametric map, segmentation, label map
+        *("30", "66.4", "66.7"),
+    )
+)
+
 
 def _named(tags: tuple[int, ...], *suffixes: str) -> dict[str, frozenset[int]]:
     return {f"{_STORAGE}{suffix}": frozenset(tags) for suffix in suffixes}
@@ -88,6 +113,11 @@ def near_the_end(sop_class_uid: str) -> frozenset[int]:
     return _NEAR_THE_END.get(sop_class_uid, frozenset())
 
 
-def has_pixels(sop_class_uid: str | None) -> bool:
+def may_have_pixels(sop_class_uid: str | None) -> bool:
     """Return whether instances of a class are images; None, and what is unknown, may be."""
     return sop_class_uid is None or _WITHOUT_PIXELS.fullmatch(sop_class_uid) is None
+
+
+def must_have_pixels(sop_class_uid: str) -> bool:
+    """Return whether every instance of a class is an image; nothing is said of unknown ones."""
+    return sop_class_uid in _IMAGES

@@ -19,7 +19,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from imaging_gears.dicom.samples import CT_LIGHTSPEED_ULTRA, MR_ECLIPSE, sample
 from imaging_gears.dicom_send import GEAR
+from imaging_gears.gear.terminal import CannotRunError, complain, needing_the_sandbox, say
 
 if TYPE_CHECKING:
     from imaging_gears.sandbox import Sandbox
@@ -32,23 +34,15 @@ START_SECONDS = 60.0
 AE_TITLE = "PACS"
 USER = "coordinator"
 PROJECT, SESSION = "demo-center/ingest", "demo-center/ingest/110001/visit-1"
-_CT = "dicomdirtests/98892001/CT5N"
-_MR = "dicomdirtests/98892003/MR700"
 CUT = "MR_truncated.dcm"
 """Its pixel data are cut short."""
 # Acquisition -> pydicom's sample files in its zip.
 SAMPLES: Mapping[str, tuple[str, ...]] = {
-    "CT5N": tuple(f"{_CT}/{each}" for each in ("2062", "2392", "2693", "3023", "3353")),
-    "MR700": tuple(
-        f"{_MR}/{each}" for each in ("4467", "4528", "4558", "4588", "4618", "4648", "4678")
-    ),
+    "CT5N": CT_LIGHTSPEED_ULTRA,
+    "MR700": MR_ECLIPSE,
     "compressed": ("JPEG2000.dcm", "SC_rgb_rle_2frame.dcm", "image_dfl.dcm", "JPEG-lossy.dcm"),
     "damaged": ("MR_small.dcm", CUT),
 }
-
-
-class CannotRunError(Exception):
-    """The demo can't be shown here; the message is one sentence."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -58,14 +52,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         0; 1 where something turned out otherwise than the gear promises; 2 where it can't be shown.
     """
     if list(sys.argv[1:] if argv is None else argv) not in ([], ["demo"]):
-        _say("usage: python -m imaging_gears.dicom_send.cli [demo]")
+        complain("usage: python -m imaging_gears.dicom_send.cli [demo]")
         return 2
     try:
         with tempfile.TemporaryDirectory(prefix="demo-") as name:
             return _demo(Path(name))
     except CannotRunError as error:
-        _say(str(error))
-        return 2
+        complain(str(error))
+    except OSError as error:
+        complain(f"The demo can't go on: {error}")
+    return 2
 
 
 def _demo(folder: Path) -> int:
@@ -74,12 +70,12 @@ def _demo(folder: Path) -> int:
     archive.mkdir()
     with _storescp(program, archive) as port, _site() as sandbox:
         count = _upload(sandbox)
-        _say(f"A session with {len(SAMPLES)} acquisitions, {count} DICOM images in four zips.")
-        _say(f"A DICOM server: storescp, AE title {AE_TITLE}, 127.0.0.1:{port}.\n")
+        say(f"A session with {len(SAMPLES)} acquisitions, {count} DICOM images in four zips.")
+        say(f"A DICOM server: storescp, AE title {AE_TITLE}, 127.0.0.1:{port}.\n")
         job = _run(sandbox, port)
-        _say("The gear's log:\n\n" + _indented(str(job["log"])))
+        say("The gear's log:\n\n" + _indented(str(job["log"])))
         for title, text in _reports(sandbox).items():
-            _say(f"\n{title}, attached to the session:\n\n{_indented(text)}")
+            say(f"\n{title}, attached to the session:\n\n{_indented(text)}")
         return _looked_at(archive, count)
 
 
@@ -89,7 +85,7 @@ def _program() -> str:
     Raises:
         CannotRunError: there is none.
     """
-    with _needing_the_sandbox():
+    with needing_the_sandbox():
         from imaging_gears.sandbox.programs import dcmtk  # noqa: PLC0415 - as in _site
     program = dcmtk("storescp")
     if program is None:
@@ -99,15 +95,6 @@ def _program() -> str:
         )
         raise CannotRunError(message)
     return program
-
-
-@contextmanager
-def _needing_the_sandbox() -> Iterator[None]:
-    try:
-        yield
-    except ModuleNotFoundError as error:
-        message = f"The demo needs the extra sandbox: there is no module {error.name}."
-        raise CannotRunError(message) from error
 
 
 @contextmanager
@@ -146,7 +133,7 @@ def _wait_for(port: int) -> None:
 @contextmanager
 def _site() -> Iterator[Sandbox]:
     """Start a Flywheel site with a session, and the gear."""
-    with _needing_the_sandbox():
+    with needing_the_sandbox():
         from imaging_gears.sandbox import Sandbox, Seed  # noqa: PLC0415 - not in the gear's image
         from imaging_gears.sandbox.network import ask_no_proxy  # noqa: PLC0415 - as above
 
@@ -169,20 +156,10 @@ def _upload(sandbox: Sandbox) -> int:
         content = io.BytesIO()
         with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as archive:
             for name in names:
-                archive.writestr(f"images/{Path(name).name}", _sample(name))
+                archive.writestr(f"images/{Path(name).name}", sample(name).read_bytes())
         acquisition = sandbox.site.lookup(f"{SESSION}/{label}")["_id"]
         sandbox.site.upload(acquisition, f"{label}.zip", content.getvalue(), type="dicom")
     return sum(map(len, SAMPLES.values()))
-
-
-def _sample(name: str) -> bytes:
-    from pydicom.data import get_testdata_file  # noqa: PLC0415 - only the demo needs samples
-
-    path = get_testdata_file(name, download=False)
-    if path is None:
-        message = "The demo can't go on: pydicom's sample files are not installed."
-        raise CannotRunError(message)
-    return Path(str(path)).read_bytes()
 
 
 def _run(sandbox: Sandbox, port: int) -> Json:
@@ -210,7 +187,7 @@ def _looked_at(archive: Path, count: int) -> int:
     wanted = {
         str(ds.SOPInstanceUID): ds
         for names in SAMPLES.values()
-        for ds in (dcmread(io.BytesIO(_sample(name))) for name in names if name != CUT)
+        for ds in (dcmread(sample(name)) for name in names if name != CUT)
     }
     # Some of these scanners use the group themselves: the tag is in a block of its own then.
     marked = sum(
@@ -221,9 +198,9 @@ def _looked_at(archive: Path, count: int) -> int:
         ds.PixelData == wanted[uid].PixelData for uid, ds in arrived.items() if uid in wanted
     )
     facts = {"images": count, "arrived": len(arrived), "tag": marked, "same pixels": pixels}
-    _say(f"\nWhat the server has: {json.dumps(facts)}")
+    say(f"\nWhat the server has: {json.dumps(facts)}")
     good = arrived.keys() == wanted.keys() and marked == pixels == len(wanted)
-    _say(
+    say(
         "Every whole image arrived, with the tag and its own pixel data; the one that is cut short"
         " was not sent, and the job failed because of it, as it should."
         if good
@@ -234,11 +211,6 @@ def _looked_at(archive: Path, count: int) -> int:
 
 def _indented(text: str) -> str:
     return "\n".join(f"    {line}" for line in text.rstrip("\n").splitlines())
-
-
-def _say(text: str) -> None:
-    sys.stdout.write(f"{text}\n")
-    sys.stdout.flush()
 
 
 def _enter_loopback() -> None:

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from imaging_gears.errors import ConfigError
+from imaging_gears.gear.blocks import as_block
 from imaging_gears.ports import ContainerRef
 
 C = TypeVar("C", bound=BaseModel)
@@ -119,9 +120,9 @@ def parse_job(
     Raises:
         ConfigError: config.json lacks a required file, or has one whose version is none.
     """
-    inputs, files = _mapping(blocks.inputs), {}
+    inputs, files = as_block(blocks.inputs), {}
     for name in (*required, *optional):
-        file = _input_file(name, _mapping(inputs.get(name)), gear_dir)
+        file = _input_file(name, as_block(inputs.get(name)), gear_dir)
         if file is not None:
             files[name] = file
         elif name in required:
@@ -130,15 +131,15 @@ def parse_job(
     return Job(
         gear_version=gear_version,
         files=files,
-        id=str(_mapping(blocks.job).get("id") or "") or None,
+        id=str(as_block(blocks.job).get("id") or "") or None,
         destination=_ref(blocks.destination),
         site_key=_site_key(inputs),
-        config=_mapping(blocks.config),
+        config=as_block(blocks.config),
     )
 
 
 def _input_file(input_: str, entry: Mapping[str, Any], gear_dir: Path) -> InputFile | None:
-    location, obj = _mapping(entry.get("location")), _mapping(entry.get("object"))
+    location, obj = as_block(entry.get("location")), as_block(entry.get("object"))
     name, file_id = location.get("name"), str(obj.get("file_id") or "") or None
     if not name:
         return None
@@ -164,18 +165,14 @@ def _version(value: object, input_: str) -> int:
 def _site_key(inputs: Mapping[str, Any]) -> str | None:
     """Return the job's own key; some sites leave ``base`` out of the api-key input."""
     for name, entry in inputs.items():
-        block = _mapping(entry)
-        if (block.get("base") == "api-key" or name == "api-key") and block.get("key"):
-            return str(block["key"])
+        given = as_block(entry)
+        if (given.get("base") == "api-key" or name == "api-key") and given.get("key"):
+            return str(given["key"])
     return None
 
 
-def _ref(block: object) -> ContainerRef | None:
-    entry = _mapping(block)
+def _ref(value: object) -> ContainerRef | None:
+    entry = as_block(value)
     if entry.get("type") and entry.get("id"):
         return ContainerRef(str(entry["type"]), str(entry["id"]))
     return None
-
-
-def _mapping(value: object) -> Mapping[str, Any]:
-    return value if isinstance(value, Mapping) else {}

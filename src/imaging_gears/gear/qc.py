@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from imaging_gears.gear.blocks import as_block
 from imaging_gears.model.findings import Finding, State
 from imaging_gears.ports import FileRecords, FileState
 
@@ -70,16 +71,14 @@ def validation_block(state: State, data: Sequence[Mapping[str, Any]]) -> Json:
 def qc_block(qc: object, gear: str, job_info: Json, validation: Json) -> Json:
     """Return file.info.qc with the entry of a run; `qc` is what was there: other gears' stays."""
     return {
-        **(qc if isinstance(qc, Mapping) else {}),
+        **as_block(qc),
         gear: {"job_info": job_info, "validation": validation},
     }
 
 
 def recorded_state(qc: object, gear: str) -> State | None:
     """Return the verdict that file.info.qc has of a gear, None where it has none."""
-    entry = qc.get(gear) if isinstance(qc, Mapping) else None
-    validation = entry.get("validation") if isinstance(entry, Mapping) else None
-    state = validation.get("state") if isinstance(validation, Mapping) else None
+    state = as_block(as_block(as_block(qc).get(gear)).get("validation")).get("state")
     return state if state in ("PASS", "FAIL") else None
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from imaging_gears.errors import ImagingError, ServiceError
+from imaging_gears.gear.blocks import as_block
 from imaging_gears.gear.joblog import log, step
 from imaging_gears.image_identifier_lookup import GEAR, report
 from imaging_gears.image_identifier_lookup.config import GearConfig
@@ -82,8 +83,7 @@ class Announcer(Recorder):
 
         A note alone says no more than that a run was about to write.
         """
-        run = notes_of(self.file).get("run")
-        announced = run.get("event") if isinstance(run, Mapping) else None
+        announced = as_block(notes_of(self.file).get("run")).get("event")
         return self.run > 1 and announced == report.note_block(note) and not self.owed.events
 
     def write_event(self, owed: UnwrittenEvent) -> EventNote:

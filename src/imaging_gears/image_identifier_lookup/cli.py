@@ -17,12 +17,19 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from imaging_gears.gear.terminal import (
+    DISTRIBUTION,
+    CannotRunError,
+    complain,
+    needing_the_sandbox,
+    say,
+)
+
 if TYPE_CHECKING:
     from imaging_gears.image_identifier_lookup.demo.result import Result
     from imaging_gears.sandbox import Sandbox
 
 PROGRAM = "image-identifier-lookup"
-DISTRIBUTION = "imaging-gears"
 INTERRUPTED = 130
 _CHECKOUT = Path(__file__).resolve().parents[3]
 
@@ -30,10 +37,6 @@ _CHECKOUT = Path(__file__).resolve().parents[3]
 if TYPE_CHECKING:
     # argparse has no public name for what add_subparsers returns.
     _Commands = argparse._SubParsersAction[argparse.ArgumentParser]  # noqa: SLF001
-
-
-class CannotRunError(Exception):
-    """A command can't do what it was asked; the message is one sentence."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -52,7 +55,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         code: int = options.run(options, words)
         sys.stdout.flush()
     except CannotRunError as error:
-        return _complain(str(error))
+        return complain(str(error))
     except BrokenPipeError:
         # Whoever read the output has gone; let the interpreter's last flush find somebody.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -92,7 +95,7 @@ class _Version(argparse.Action):
             found = version(DISTRIBUTION)
         except PackageNotFoundError:
             found = "(a checkout that is not installed)"
-        _say(f"{PROGRAM} {found}")
+        say(f"{PROGRAM} {found}")
         parser.exit()
 
 
@@ -206,11 +209,11 @@ def _inspect(options: argparse.Namespace, _words: Sequence[str]) -> int:
     for path in options.files:
         seen = inspect(path, place)
         if options.json:
-            _say(json.dumps(seen))
+            say(json.dumps(seen))
         elif seen["bytes_read"] is not None:
-            _say(inspection_text(seen))
+            say(inspection_text(seen))
         if seen["error"]:
-            code = _complain(f"{printable(str(path))}: {seen['error']['message']}")
+            code = complain(f"{printable(str(path))}: {seen['error']['message']}")
     return code
 
 
@@ -218,7 +221,8 @@ def _inspect(options: argparse.Namespace, _words: Sequence[str]) -> int:
 
 
 def _demo(options: argparse.Namespace, _words: Sequence[str]) -> int:
-    _require_sandbox()
+    with needing_the_sandbox():
+        import imaging_gears.sandbox.__main__  # noqa: F401, PLC0415 - not in the image
     from imaging_gears.image_identifier_lookup.demo.text import (  # noqa: PLC0415 - after the check
         Paint,
         closing_table,
@@ -231,13 +235,13 @@ def _demo(options: argparse.Namespace, _words: Sequence[str]) -> int:
         for result in _results(options.manifest):
             results.append(result)
             if not options.json:
-                _say(scene_text(result, paint) + "\n")
+                say(scene_text(result, paint) + "\n")
     except (OSError, RuntimeError, ValueError) as error:
         raise CannotRunError(f"The demo can't go on: {error}") from error
     if options.json:
-        _say(json.dumps([dataclasses.asdict(result) for result in results], indent=2))
+        say(json.dumps([dataclasses.asdict(result) for result in results], indent=2))
     else:
-        _say(closing_table(results, paint))
+        say(closing_table(results, paint))
     return int(any(result.unexpected for result in results))
 
 
@@ -273,34 +277,11 @@ def _started(manifest: Path) -> Sandbox:
 
 
 def _serve(_options: argparse.Namespace, words: Sequence[str]) -> int:
-    _require_sandbox()
+    with needing_the_sandbox():
+        import imaging_gears.sandbox.__main__  # noqa: F401, PLC0415 - not in the image
     from imaging_gears.sandbox.__main__ import main as serve  # noqa: PLC0415 - not in the image
 
     return serve(words[words.index("sandbox") + 1 :])
-
-
-def _require_sandbox() -> None:
-    """Check that the local site is there.
-
-    Raises:
-        CannotRunError: the package, or something that it needs, is not installed.
-    """
-    try:
-        import imaging_gears.sandbox.__main__  # noqa: F401, PLC0415 - see above
-    except ModuleNotFoundError as error:
-        raise CannotRunError(
-            "This needs the local site, which is not installed:"
-            f" pip install '{DISTRIBUTION}[sandbox]'."
-        ) from error
-
-
-def _complain(sentence: str) -> int:
-    print(sentence, file=sys.stderr)  # noqa: T201 - this is the command's output
-    return 1
-
-
-def _say(text: str) -> None:
-    print(text, flush=True)  # noqa: T201 - this is the command's output
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from imaging_gears.dicom.header import Header, read_header
 from imaging_gears.dicom.members import Member, Skipped, Upload
-from imaging_gears.dicom.sop_class import has_pixels
+from imaging_gears.dicom.sop_class import may_have_pixels
 from imaging_gears.dicom.streams import ByteStream
 from imaging_gears.errors import (
     ImagingError,
@@ -108,7 +108,7 @@ def _first(upload: Upload, looked: Looked) -> _Found:
         outcome = _read(each, checked=True)
         if isinstance(outcome, Header):
             found = _Found(each.name, outcome, *dicom_metadata(outcome))
-            if each.name is None or has_pixels(outcome.sop_class_uid):
+            if each.name is None or may_have_pixels(outcome.sop_class_uid):
                 return found
             if without_pixels is None and isinstance(each, Member):
                 without_pixels, its_member = found, each
@@ -172,7 +172,9 @@ def _read(each: Member | Skipped, *, checked: bool) -> Header | InputFileError:
     try:
         with each.open() as stream:
             outcome = _header(stream)
-        if checked and (isinstance(outcome, ImagingError) or has_pixels(outcome.sop_class_uid)):
+        if checked and (
+            isinstance(outcome, ImagingError) or may_have_pixels(outcome.sop_class_uid)
+        ):
             each.check()
     except InputFileError as error:
         return error

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from imaging_gears.errors import NaccidConflictError
+from imaging_gears.gear.blocks import as_block
 from imaging_gears.image_identifier_lookup.extraction import LookupContext
 from imaging_gears.model.findings import PTID_MISMATCH, Finding
 from imaging_gears.model.participant import Mode, ParticipantKey, parse_naccid
@@ -153,9 +154,9 @@ def _holds(present: object, update: object) -> bool:
     )
 
 
-def _is_newer(present: object, block: Mapping[str, Any]) -> bool:
-    source = present.get("source") if isinstance(present, Mapping) else None
-    if not isinstance(source, Mapping) or source.get("file_id") != block["source"]["file_id"]:
+def _is_newer(present: object, update: Mapping[str, Any]) -> bool:
+    source = as_block(as_block(present).get("source"))
+    if source.get("file_id") != update["source"]["file_id"]:
         return False
     version = source.get("version")
-    return isinstance(version, int) and version > block["source"]["version"]
+    return isinstance(version, int) and version > update["source"]["version"]

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from imaging_gears.errors import ImagingError
+from imaging_gears.gear.blocks import as_block
 from imaging_gears.image_identifier_lookup import GEAR
 from imaging_gears.image_identifier_lookup.extraction import Known, LookupContext
 from imaging_gears.model.findings import Finding, State, error_finding, state_of
@@ -115,5 +116,4 @@ class Progress:
 
 def notes_of(file: FileState) -> Mapping[str, Any]:
     """Return the gear's own notes in a file's info (contract outputs.md, 5)."""
-    notes = file.info.get(GEAR)
-    return notes if isinstance(notes, Mapping) else {}
+    return as_block(file.info.get(GEAR))

@@ -17,6 +17,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from imaging_gears.gear.blocks import as_block
 from imaging_gears.gear.qc import Json, validation_block
 from imaging_gears.image_identifier_lookup import GEAR
 from imaging_gears.image_identifier_lookup.log_text import merge_texts
@@ -101,7 +102,7 @@ def _json_line(value: Mapping[str, Any]) -> str:
 
 def base_of(info: Mapping[str, Any]) -> int | None:
     """Return the version up to which a log with this info is complete, None if it doesn't say."""
-    base = _block(info.get(GEAR)).get("base")
+    base = as_block(info.get(GEAR)).get("base")
     return base if isinstance(base, int) else None
 
 
@@ -133,13 +134,13 @@ def with_entry(content: Content, entry: Entry, base: int) -> Content:
     known = (
         entry.visit["naccid"],
         _latest_naccid(files),
-        _block(present.get("visit")).get("naccid"),
+        as_block(present.get("visit")).get("naccid"),
     )
     naccid = next((each for each in known if each), None)
     info = {
-        "qc": {**_block(present.get("qc")), GEAR: {"validation": _validation(files)}},
+        "qc": {**as_block(present.get("qc")), GEAR: {"validation": _validation(files)}},
         "visit": {**entry.visit, "naccid": naccid},
-        GEAR: {**_block(present.get(GEAR)), "base": base, "files": files},
+        GEAR: {**as_block(present.get(GEAR)), "base": base, "files": files},
     }
     text = merge_texts([content.text, entry.text()])
     return Content(text=text, info={**info, **_others(present, info)}, tags=content.tags)
@@ -159,9 +160,9 @@ def noted_event(
     info: Mapping[str, Any], file_id: str, note: Mapping[str, Any]
 ) -> Mapping[str, Any] | None:
     """Return the note by which the log has what `note` announces of that file."""
-    for each in _block(files_of(info).get(file_id)).get("events", ()):
-        if note_identity(_block(each)) == note_identity(note):
-            return _block(each)
+    for each in as_block(files_of(info).get(file_id)).get("events", ()):
+        if note_identity(as_block(each)) == note_identity(note):
+            return as_block(each)
     return None
 
 
@@ -178,12 +179,12 @@ def _merge_info(
     result = dict(merged)
     for key, value in later.items():
         if key == "qc":
-            entries, before = _block(value), _block(start.get(key))
+            entries, before = as_block(value), as_block(start.get(key))
             changed = {gear: entry for gear, entry in entries.items() if entry != before.get(gear)}
-            result[key] = {**entries, **_block(result.get(key)), **changed}
+            result[key] = {**entries, **as_block(result.get(key)), **changed}
         elif key == GEAR:
             files = _merge_files(files_of(result), files_of(later))
-            result[key] = {**_block(result.get(key)), **_block(value), "files": files}
+            result[key] = {**as_block(result.get(key)), **as_block(value), "files": files}
         elif key not in result or value != start.get(key):
             result[key] = value
     return result
@@ -192,7 +193,7 @@ def _merge_info(
 def _merge_files(earlier: Mapping[str, Any], later: Mapping[str, Any]) -> dict[str, Any]:
     merged = dict(earlier)
     for file_id, record in later.items():
-        other = _block(merged.get(file_id))
+        other = as_block(merged.get(file_id))
         latest = record if _order(record) >= _order(other) else other
         events = _merge_notes(other.get("events", ()), record.get("events", ()))
         merged[file_id] = {**latest, "events": events}
@@ -224,7 +225,7 @@ def _with_since(version: LogVersion) -> Mapping[str, Any]:
         }
         for file_id, record in files_of(version.info).items()
     }
-    block = _block(version.info.get(GEAR))
+    block = as_block(version.info.get(GEAR))
     return {**version.info, GEAR: {**block, "files": files}} if files else version.info
 
 
@@ -248,12 +249,12 @@ def _validation(files: Mapping[str, Any]) -> Json:
 
 def files_of(info: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return the records of the files; what is none of this gear's making is passed over."""
-    files = _block(_block(info.get(GEAR)).get("files"))
+    files = as_block(as_block(info.get(GEAR)).get("files"))
     return {file_id: record for file_id, record in files.items() if _is_record(record)}
 
 
 def _is_record(record: object) -> bool:
-    block = _block(record)
+    block = as_block(record)
     return (
         all(isinstance(block.get(key), int) for key in ("version", "run"))
         and all(isinstance(block.get(key), list) for key in ("data", "events"))
@@ -267,7 +268,3 @@ def _others(present: Mapping[str, Any], ours: Mapping[str, Any]) -> dict[str, An
 
 def _without_notes(info: Mapping[str, Any]) -> Mapping[str, Any]:
     return {**info, GEAR: None}
-
-
-def _block(value: object) -> Mapping[str, Any]:
-    return value if isinstance(value, Mapping) else {}

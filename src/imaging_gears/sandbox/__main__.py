@@ -10,6 +10,7 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from imaging_gears.gear.terminal import complain, say
 from imaging_gears.sandbox.engine import EngineOptions
 from imaging_gears.sandbox.seed import Seed, SeedError
 from imaging_gears.sandbox.server import Sandbox
@@ -50,11 +51,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         sandbox = _start(arguments)
     except (SeedError, StateInUseError, ApiError, ValueError, KeyError) as error:
-        return _complain(str(error))
+        return complain(str(error))
     except OverflowError:
-        return _complain(f"{arguments.port} is no port: it must be 0 to 65535.")
+        return complain(f"{arguments.port} is no port: it must be 0 to 65535.")
     except OSError as error:
-        return _complain(f"The sandbox can't start: {error.strerror or error}.")
+        return complain(f"The sandbox can't start: {error.strerror or error}.")
     with sandbox:
         # Before anything is said: who reads the last line may end it at once.
         asked = _asked_to_stop()
@@ -82,7 +83,7 @@ def _announce(sandbox: Sandbox, arguments: argparse.Namespace) -> None:
     lines += [f"# Flywheel key: {sandbox.api_key}"]
     values = {"FLYWHEEL_API_KEY": sandbox.api_key, **sandbox.environ}
     lines += [f"export {name}={shlex.quote(value)}" for name, value in values.items()]
-    print("\n".join(lines), flush=True)  # noqa: T201 - this is the command's output
+    say("\n".join(lines))
 
 
 def _asked_to_stop() -> threading.Event:
@@ -91,11 +92,6 @@ def _asked_to_stop() -> threading.Event:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: asked.set())
     return asked
-
-
-def _complain(sentence: str) -> int:
-    print(sentence, file=sys.stderr)  # noqa: T201 - this is the command's output
-    return 1
 
 
 if __name__ == "__main__":

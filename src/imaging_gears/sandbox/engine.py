@@ -21,6 +21,7 @@ from imaging_gears.sandbox.site.errors import ApiError
 from imaging_gears.sandbox.site.files import Upload
 from imaging_gears.sandbox.site.info import deep_merge
 from imaging_gears.sandbox.site.jobs import runtime_config
+from imaging_gears.sandbox.wire import strict_json
 
 if TYPE_CHECKING:
     from imaging_gears.sandbox.site import Site
@@ -285,7 +286,7 @@ class _Run:
         path = self.directory / "output" / _METADATA
         if not path.is_file():
             return {}
-        return dict(json.loads(path.read_text("utf-8"), parse_constant=_no_constant))
+        return dict(strict_json(path.read_text("utf-8")))
 
     def _outputs(self) -> list[Path]:
         found = sorted((self.directory / "output").iterdir())
@@ -344,8 +345,3 @@ def _kill(process: subprocess.Popen[bytes]) -> None:
 def _write_json(path: Path, value: Json) -> None:
     path.write_text(json.dumps(value, indent=2) + "\n", "utf-8")
     path.chmod(0o600)
-
-
-def _no_constant(constant: str) -> None:
-    msg = f"{constant} is not JSON."
-    raise ValueError(msg)

@@ -17,7 +17,7 @@ import time
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import parse_qsl, unquote
 
 from imaging_gears.sandbox.faults import Fault, Faults, pause
@@ -29,6 +29,20 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 _NO_BODY = {204, 304}
+
+
+def strict_json(text: str | bytes) -> Any:  # noqa: ANN401 - any JSON value
+    """Return what a JSON text holds.
+
+    Raises:
+        ValueError: it is none; NaN and Infinity, which Python's parser takes, are none either.
+    """
+    return json.loads(text, parse_constant=_refuse)
+
+
+def _refuse(constant: str) -> None:
+    msg = f"Out of range float values are not JSON compliant: {constant}"
+    raise ValueError(msg)
 
 
 @dataclass(frozen=True, slots=True)

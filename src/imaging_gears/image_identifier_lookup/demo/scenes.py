@@ -6,13 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from imaging_gears.dicom.samples import CT_LIGHTSPEED_PLUS, CT_LIGHTSPEED_ULTRA, MR_ECLIPSE
 from imaging_gears.image_identifier_lookup import GEAR
-from imaging_gears.image_identifier_lookup.demo.uploads import (
-    CT_LIGHTSPEED_PLUS,
-    CT_LIGHTSPEED_ULTRA,
-    MR_ECLIPSE,
-    Package,
-)
+from imaging_gears.image_identifier_lookup.demo.uploads import Package
 from imaging_gears.model.findings import State
 
 Json = dict[str, Any]

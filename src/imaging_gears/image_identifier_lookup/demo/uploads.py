@@ -8,16 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pydicom import dcmread
-from pydicom.data import get_testdata_file
 
-# Three series of pydicom's sample files, each from one scanner: the folder, and the images in it.
-_FOLDER = "dicomdirtests"
-MR_ECLIPSE = ("98892003/MR700", ("4467", "4528", "4558", "4588", "4618", "4648", "4678"))
-CT_LIGHTSPEED_ULTRA = ("98892001/CT5N", ("2062", "2392", "2693", "3023", "3353"))
-CT_LIGHTSPEED_PLUS = ("77654033/CT2", ("17106", "17136", "17166", "17196"))
+from imaging_gears.dicom.samples import Series, sample
+
 _TEXTS = {"README.txt": "No images here.\n", "notes/protocol.csv": "slice,mm\n1,1.2\n"}
-
-Series = tuple[str, tuple[str, ...]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,29 +34,16 @@ class Package:
         """Return what is in it, in words."""
         if self.series is None:
             return f"{self.name}: {len(_TEXTS)} text files"
-        folder, images = self.series
-        first = dcmread(_sample(folder, images[0]), stop_before_pixels=True)
+        first = dcmread(sample(self.series[0]), stop_before_pixels=True)
         return (
-            f"{self.name}: {len(images)} {first.Modality} images of"
+            f"{self.name}: {len(self.series)} {first.Modality} images of"
             f" {first.Manufacturer} {first.ManufacturerModelName}"
         )
 
     def _members(self) -> dict[str, str | bytes]:
         if self.series is None:
             return dict(_TEXTS)
-        folder, images = self.series
-        return {
-            f"{folder}/{image}": _with_patient_id(_sample(folder, image), self.patient_id)
-            for image in images
-        }
-
-
-def _sample(folder: str, image: str) -> Path:
-    path = get_testdata_file(f"{_FOLDER}/{folder}/{image}", download=False)
-    if path is None:
-        message = "pydicom's sample files are not installed, so there is nothing to upload."
-        raise FileNotFoundError(message)
-    return Path(str(path))
+        return {each: _with_patient_id(sample(each), self.patient_id) for each in self.series}
 
 
 def _with_patient_id(path: Path, patient_id: str) -> bytes:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,7 +11,7 @@ from urllib.parse import unquote
 
 from imaging_gears.sandbox.site.access import SYSTEM, Principal
 from imaging_gears.sandbox.site.errors import ApiError, bad_request
-from imaging_gears.sandbox.wire import Call, Reply, Target
+from imaging_gears.sandbox.wire import Call, Reply, Target, strict_json
 
 if TYPE_CHECKING:
     from imaging_gears.sandbox.site.state import Site
@@ -38,7 +37,7 @@ class Context:
             ApiError: 400, not JSON; NaN and Infinity are none.
         """
         try:
-            return json.loads(self.call.body, parse_constant=_refuse)
+            return strict_json(self.call.body)
         except ValueError as error:
             msg = "The body is not valid JSON."
             raise bad_request(msg, detail=str(error)) from error
@@ -141,8 +140,3 @@ def error_reply(error: ApiError, *, detail_only: bool = False) -> Reply:
         return Reply.json({"detail": detail}, 422)
     body = {"message": error.message, "status_code": error.status, "detail": error.detail}
     return Reply.json(body, error.status)
-
-
-def _refuse(constant: str) -> None:
-    msg = f"Out of range float values are not JSON compliant: {constant}"
-    raise ValueError(msg)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 import secrets
 import zipfile
 from typing import TYPE_CHECKING, Any
@@ -17,7 +16,7 @@ from imaging_gears.sandbox.site.files import Upload, check_hash, present
 from imaging_gears.sandbox.site.finders import matching, select
 from imaging_gears.sandbox.site.http import Context, Router
 from imaging_gears.sandbox.site.routes_containers import demand_reason, tag_list
-from imaging_gears.sandbox.wire import Reply
+from imaging_gears.sandbox.wire import Reply, strict_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -232,7 +231,7 @@ def _form(context: Context) -> tuple[list[tuple[str, bytes]], object]:
             io.BytesIO(body), boundary, len(body)
         )
         text = fields.get("metadata")
-        metadata = json.loads(text, parse_constant=_no_constant) if text else None
+        metadata = strict_json(text) if text else None
     except ValueError as error:
         msg = "The form or its metadata can't be read."
         raise bad_request(msg) from error
@@ -252,11 +251,6 @@ def _in_memory(
     """Hold a part in memory: the whole body is there already."""
     del total_content_length, content_type, filename, content_length
     return io.BytesIO()
-
-
-def _no_constant(constant: str) -> None:
-    msg = f"{constant} is not JSON."
-    raise ValueError(msg)
 
 
 def _per_file(metadata: object, names: Iterable[str]) -> dict[str, Json]:
