@@ -30,7 +30,6 @@ from benchmarks.send_gear import start
 from benchmarks.send_peers import (
     HOST,
     PeerFailedError,
-    certificate,
     images,
     slow_line,
     storescp,
@@ -40,6 +39,7 @@ from imaging_gears.adapters.dimse.server import DimseServer
 from imaging_gears.dicom_send.instance import Mark, as_uncompressed, examine
 from imaging_gears.ports import Peer, TlsFiles
 from imaging_gears.sandbox.network import enter_loopback
+from tests.pki import self_signed
 
 Json = dict[str, Any]
 Say = Callable[[str], None]
@@ -147,7 +147,8 @@ def _against_storescu(
 
 
 def _tls(folder: Path, upload: Path, size: Size, say: Say) -> list[Figure]:
-    key, cert = certificate(folder)
+    identity = self_signed(folder, "server")
+    key, cert = identity.key, identity.cert
     files = TlsFiles(key=key, cert=cert, ca=cert)
     options = ("+tls", str(key), str(cert), "+cf", str(cert), "-rc")
     plain, secure = [], []

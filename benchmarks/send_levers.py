@@ -24,7 +24,7 @@ from pynetdicom import AE
 from pynetdicom.sop_class import MRImageStorage  # type: ignore[attr-defined]
 
 from benchmarks.send import LARGE, MARK, SMALL, ours
-from benchmarks.send_peers import HOST, certificate, images, slow_line, storescp
+from benchmarks.send_peers import HOST, images, slow_line, storescp
 from imaging_gears.adapters.dimse import sockets, wire
 from imaging_gears.adapters.dimse.association import Association
 from imaging_gears.adapters.dimse.jobs import Jobs
@@ -35,6 +35,7 @@ from imaging_gears.dicom_send.instance import examine
 from imaging_gears.dicom_send.walking import Walk
 from imaging_gears.ports import SyntaxPair, TlsFiles
 from imaging_gears.sandbox.network import enter_loopback
+from tests.pki import self_signed
 
 Run = Callable[[], object]
 Off = Callable[[], AbstractContextManager[None]]
@@ -56,7 +57,8 @@ def main() -> int:
                 ("few", SLOW_COUNT, SMALL),
             )
         )
-        key, cert = certificate(folder)
+        identity = self_signed(folder, "server")
+        key, cert = identity.key, identity.cert
         tls = TlsFiles(key=key, cert=cert, ca=cert)
         port, nagle = (stack.enter_context(storescp(nodelay=each)) for each in (True, False))
         options = ("+tls", str(key), str(cert), "+cf", str(cert), "-rc")

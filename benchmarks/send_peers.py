@@ -3,32 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-import datetime as dt
 import os
 import random
-import signal
-import socket
 import subprocess
 import sys
+import tempfile
 import time
 import zipfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
-from ipaddress import IPv4Address
+from contextlib import contextmanager
 from pathlib import Path
 
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 from pydicom import dcmread
 from pydicom.data import get_testdata_file
 from pydicom.uid import UID
 
 from imaging_gears.sandbox.programs import dcmtk
+from tests.dcmtk import StoreScp
+from tests.local_ports import free_port, wait_for
 
 HOST = "127.0.0.1"
-_START_SECONDS = 5.0
 _AT_ONCE = 1024 * 1024
 _NOISE_BYTES = 16 * 1024 * 1024
 _NOISE = random.Random(4)  # noqa: S311 - pixels, no secret
@@ -77,24 +71,15 @@ def _dcmtk(name: str) -> str:
 @contextmanager
 def storescp(*options: str, nodelay: bool) -> Iterator[int]:
     """Start a storescp that throws away what it gets; yield its port."""
-    port = free_port()
-    command = [_dcmtk("storescp"), "--fork", "-aet", "SCP", "+xa", "-pdu", "131072", "--ignore"]
-    environ = dict(os.environ)
-    # DCMTK leaves Nagle's algorithm on unless this is set.
-    environ.pop("TCP_NODELAY", None)
-    process = subprocess.Popen(
-        [*command, *options, str(port)],
-        env=environ | ({"TCP_NODELAY": "1"} if nodelay else {}),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
-    try:
-        wait_for(port)
-        yield port
-    finally:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+    _dcmtk("storescp")
+    given = ("--fork", "+xa", "-pdu", "131072", "--ignore", *options)
+    with tempfile.TemporaryDirectory() as folder:
+        server = StoreScp(Path(folder), given, nodelay=nodelay)
+        server.start()
+        try:
+            yield server.port
+        finally:
+            server.kill()
 
 
 def storescu(port: int, folder: Path, *, nodelay: bool) -> float:
@@ -116,52 +101,6 @@ def storescu(port: int, folder: Path, *, nodelay: bool) -> float:
     if done.returncode:
         raise PeerFailedError(f"storescu failed: {done.stderr.decode()[-200:]}")
     return time.perf_counter() - begin
-
-
-def certificate(folder: Path) -> tuple[Path, Path]:
-    """Write a key, and a certificate for this machine signed with it."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
-    now, day = dt.datetime.now(dt.UTC), dt.timedelta(days=1)
-    alternatives = x509.SubjectAlternativeName([x509.IPAddress(IPv4Address(HOST))])
-    signed = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - day)
-        .not_valid_after(now + day)
-        .add_extension(alternatives, critical=False)
-        .sign(key, hashes.SHA256())
-    )
-    pem, plain = serialization.Encoding.PEM, serialization.NoEncryption()
-    paths = folder / "key.pem", folder / "cert.pem"
-    paths[0].write_bytes(key.private_bytes(pem, serialization.PrivateFormat.PKCS8, plain))
-    paths[1].write_bytes(signed.public_bytes(pem))
-    return paths
-
-
-def free_port() -> int:
-    """Return a port that nobody listens on at this moment."""
-    with socket.socket() as sock:
-        sock.bind((HOST, 0))
-        return int(sock.getsockname()[1])
-
-
-def wait_for(port: int) -> None:
-    """Wait until somebody listens.
-
-    Raises:
-        PeerFailedError: nobody does.
-    """
-    end = time.monotonic() + _START_SECONDS
-    while time.monotonic() < end:
-        with suppress(OSError):
-            socket.create_connection((HOST, port), timeout=1).close()
-            return
-        time.sleep(0.01)
-    raise PeerFailedError(f"Nobody listens at {HOST}:{port}.")
 
 
 # --- A line with a delay

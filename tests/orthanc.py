@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 
-from tests.dimse.peers import free_port, wait_for
+from tests.local_ports import free_port, wait_for
 from tests.waiting import LONG
 
 REPOSITORY = Path(__file__).resolve().parents[1]

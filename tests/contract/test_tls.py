@@ -2,57 +2,23 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import ssl
 import threading
 from collections import Counter
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
-from ipaddress import IPv4Address
 from pathlib import Path
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from imaging_gears.adapters.flywheel import FlywheelSite, parse_site_key
 from imaging_gears.adapters.identifiers import HttpsIdentifiers
 from imaging_gears.adapters.tries import TRIES, Tries
 from imaging_gears.errors import ServiceError
 from imaging_gears.model.participant import ParticipantKey
+from tests.pki import self_signed
 
 KEY = ParticipantKey(adcid=42, ptid="110001")
-
-
-def self_signed(folder: Path) -> Path:
-    """Return a file with a fresh key and a certificate for this machine, signed by itself."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
-    now = dt.datetime.now(dt.UTC)
-    alternatives = [x509.DNSName("localhost"), x509.IPAddress(IPv4Address("127.0.0.1"))]
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - dt.timedelta(days=1))
-        .not_valid_after(now + dt.timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName(alternatives), critical=False)
-        .sign(key, hashes.SHA256())
-    )
-    path = folder / "server.pem"
-    path.write_bytes(
-        key.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,
-            serialization.NoEncryption(),
-        )
-        + certificate.public_bytes(serialization.Encoding.PEM)
-    )
-    return path
 
 
 class Listener(HTTPServer):
@@ -89,7 +55,8 @@ def listener(tmp_path: Path) -> Iterator[Listener]:
     server = Listener(("127.0.0.1", 0), Handler)
     server.heard = []
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(self_signed(tmp_path))
+    identity = self_signed(tmp_path, "server")
+    context.load_cert_chain(identity.cert, identity.key)
     server.socket = context.wrap_socket(server.socket, server_side=True)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()

@@ -25,8 +25,8 @@ from tests.dimse.items import (
     split,
 )
 from tests.dimse.peers import send, server_at
-from tests.dimse.pki import Authority
 from tests.orthanc import Orthanc, orthanc
+from tests.pki import Authority
 
 SYNTAXES = (IMPLICIT, EXPLICIT, BIG, DEFLATED, JPEG, JPEG_2000, RLE)
 

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import socket
-import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -19,64 +16,13 @@ from pynetdicom import AE, ALL_TRANSFER_SYNTAXES, evt
 from imaging_gears.adapters.dimse.requestor import Limits
 from imaging_gears.adapters.dimse.server import DimseServer
 from imaging_gears.ports import Peer, Sent
-from tests.dcmtk import dcmtk
+from tests.dcmtk import StoreScp
 from tests.dimse.items import CT, MR, Item, converted
+from tests.local_ports import free_port
 from tests.waiting import LONG, until
 
 QUICK = Limits(connect=LONG, answer=LONG, progress=LONG, waits=(0.01, 0.02, 0.04))
 """Does not pause; a time-out that has to pass is a test's own."""
-_KEPT: list[socket.socket] = []
-
-
-def free_port() -> int:
-    """A port that nobody listens on, and that nobody else on this machine is given meanwhile.
-
-    It stays bound here, which a server may join in with SO_REUSEADDR, and refuses connections until
-    one does.
-    """
-    sock = socket.socket()
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    sock.bind(("127.0.0.1", 0))
-    _KEPT.append(sock)
-    return int(sock.getsockname()[1])
-
-
-@dataclass
-class StoreScp:
-    """A storescp process, which can be killed and started again at the same port.
-
-    Attributes:
-        prefix: a command that becomes storescp.
-    """
-
-    folder: Path
-    options: tuple[str, ...] = ()
-    prefix: tuple[str, ...] = ()
-    port: int = field(default_factory=free_port)
-    process: subprocess.Popen[bytes] | None = None
-
-    def start(self) -> None:
-        """Start it and wait until it listens."""
-        command = [dcmtk("storescp"), "-aet", "SCP", "-od", str(self.folder), *self.options]
-        # In a session of its own: with --fork it has children.
-        self.process = subprocess.Popen(
-            [*self.prefix, *command, str(self.port)],
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
-        wait_for(self.port)
-
-    def kill(self) -> None:
-        """Kill it with its children, as a crash would, and wait until none of them listens."""
-        if self.process is not None:
-            kill_group(self.process, self.port)
-            self.process = None
-
-    @property
-    def files(self) -> list[Path]:
-        """What it has stored."""
-        return sorted(self.folder.iterdir())
 
 
 @contextmanager
@@ -89,31 +35,6 @@ def storescp(folder: Path, *options: str) -> Iterator[StoreScp]:
         yield server
     finally:
         server.kill()
-
-
-def wait_for(port: int, *, listening: bool = True) -> None:
-    """Wait until somebody listens at `port`; or until nobody does."""
-    what = "the server listens" if listening else "nobody listens"
-    until(lambda: is_listening(port) is listening, what)
-
-
-def is_listening(port: int) -> bool:
-    """Whether somebody takes connections at `port`."""
-    try:
-        socket.create_connection(("127.0.0.1", port), timeout=LONG).close()
-    except OSError:
-        return False
-    return True
-
-
-def kill_group(process: subprocess.Popen[bytes], port: int) -> None:
-    """Kill a server that leads a session of its own; behind that, nobody has its port.
-
-    A server that forks leaves its socket to each child: while one lives, no other can listen.
-    """
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
-    wait_for(port, listening=False)
 
 
 @dataclass

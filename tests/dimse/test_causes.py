@@ -27,8 +27,9 @@ from imaging_gears.errors import (
 )
 from imaging_gears.ports import Peer, TlsFiles
 from tests.dimse.items import item
-from tests.dimse.peers import QUICK, Scripted, free_port, listening, scripted, send, server_at
-from tests.dimse.pki import Authority
+from tests.dimse.peers import QUICK, Scripted, listening, scripted, send, server_at
+from tests.local_ports import free_port
+from tests.pki import Authority
 
 if TYPE_CHECKING:
     from pynetdicom.events import Event

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.dcmtk import StoreScp
 from tests.dimse.items import item
-from tests.dimse.peers import QUICK, StoreScp, send, server_at
+from tests.dimse.peers import QUICK, send, server_at
 
 # Ignored, the signal becomes a write that fails, which storescp answers as out of resources. Only
 # the soft limit: that of a running process can be raised again.

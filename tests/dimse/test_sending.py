@@ -35,7 +35,6 @@ from tests.dimse.items import (
 from tests.dimse.peers import (
     QUICK,
     aborts_at,
-    free_port,
     listening,
     no_thread_left,
     scripted,
@@ -43,6 +42,7 @@ from tests.dimse.peers import (
     server_at,
     storescp,
 )
+from tests.local_ports import free_port
 from tests.waiting import until
 
 if TYPE_CHECKING:

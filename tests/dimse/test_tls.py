@@ -17,18 +17,18 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from imaging_gears.adapters.dimse.tls import PROFILES, ClientTls, certificates_folder
 from imaging_gears.errors import CertificateError, ServiceError, TlsFilesError, TlsRefusedError
 from imaging_gears.ports import TlsFiles
+from tests.dcmtk import StoreScp
 from tests.dimse.items import item, stored_data_set
 from tests.dimse.peers import (
     QUICK,
-    StoreScp,
-    free_port,
     listening,
     peer,
     send,
     server_at,
     storescp,
 )
-from tests.dimse.pki import Authority, Identity, self_signed
+from tests.local_ports import free_port
+from tests.pki import Authority, Identity, self_signed
 from tests.waiting import LONG
 
 

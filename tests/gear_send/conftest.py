@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.dimse.peers import free_port
-from tests.gear_send.send_helpers import MARKS, STORESCP, Archive, Session
+from tests.gear_send.send_helpers import MARKS, Archive, Session
 
 if TYPE_CHECKING:
     from imaging_gears.sandbox import Sandbox
@@ -18,14 +17,12 @@ if TYPE_CHECKING:
 @pytest.fixture
 def archive(tmp_path: Path) -> Iterator[Archive]:
     """A storescp that takes everything."""
-    if STORESCP is None:
-        pytest.skip("DCMTK's storescp is not installed")
     folder = tmp_path / "archive"
     folder.mkdir()
-    made = Archive(folder, free_port())
+    made = Archive(folder)
     made.start()
     yield made
-    made.stop()
+    made.kill()
 
 
 @pytest.fixture

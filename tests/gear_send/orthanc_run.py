@@ -37,7 +37,7 @@ def main(folder: Path) -> None:
         orthanc(folder / "pacs", title=TITLE, LuaScripts=[str(lua)]) as pacs,
         Sandbox.start(run_jobs=False) as sandbox,
     ):
-        to = Archive(folder, pacs.dicom)
+        to = Archive(folder, port=pacs.dicom)
         contents = {name: sample(name) for name in SAMPLES}
         found = {"real": _run(Session(sandbox, to, folder / "real"), *contents.values())}
         found["real"]["count"] = pacs.count()

@@ -23,13 +23,13 @@ from typing import TYPE_CHECKING, Any
 from pydicom import dcmread
 from pydicom.data import get_testdata_file
 
-from imaging_gears.sandbox.programs import dcmtk
-from tests.dimse.peers import kill_group, wait_for
+from tests.dcmtk import StoreScp
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
     from imaging_gears.sandbox import Sandbox
+    from tests.pki import Identity
 
 Json = dict[str, Any]
 
@@ -42,7 +42,6 @@ MANIFEST: Json = json.loads(
 MARKS = ("Quixote", "Zelda", "QZ7-4418", "visit-of")
 SECONDS = 120.0
 """In which a run ends on the busiest machine."""
-STORESCP = dcmtk("storescp")
 
 
 def slices(count: int, series: str = "1.2.826.0.1.7.1") -> list[bytes]:
@@ -69,40 +68,28 @@ def zipped(*members: bytes, method: int = zipfile.ZIP_DEFLATED) -> bytes:
     return packed.getvalue()
 
 
-@dataclass(slots=True)
-class Archive:
+@dataclass
+class Archive(StoreScp):
     """DCMTK's storescp, which keeps what it gets as files; a process for each association."""
 
-    folder: Path
-    port: int
-    options: tuple[str, ...] = ()
-    syntaxes: str = "+xa"
-    process: subprocess.Popen[bytes] | None = None
+    options: tuple[str, ...] = ("--fork", "+xa")
+    title: str = "PACS"
+    nodelay: bool = True
 
-    def start(self) -> None:
-        """Start it, and wait until it listens."""
-        assert STORESCP is not None
-        command = [STORESCP, "--fork", "-aet", "PACS", "-od", str(self.folder), self.syntaxes]
-        with (self.folder.parent / "storescp.log").open("ab") as log:
-            self.process = subprocess.Popen(
-                [*command, *self.options, str(self.port)],
-                stdout=log,
-                stderr=log,
-                env={**os.environ, "TCP_NODELAY": "1"},
-                start_new_session=True,
-            )
-        wait_for(self.port)
+    def restart(self, *options: str, syntaxes: str = "+xa") -> None:
+        """Begin anew with further options, or with other transfer syntaxes than all."""
+        self.kill()
+        self.options = ("--fork", syntaxes, *options)
+        self.start()
 
-    def stop(self) -> None:
-        """Stop it, and what it has forked."""
-        if self.process is not None:
-            kill_group(self.process, self.port)
-            self.process = None
+    def speak_tls(self, identity: Identity) -> None:
+        """Begin anew over TLS, for clients of the same certificate."""
+        key, cert = str(identity.key), str(identity.cert)
+        self.restart("+tls", key, cert, "+cf", cert, "-rc")
 
     def images(self) -> dict[str, Dataset]:
         """Return what arrived: SOP instance UID -> data set."""
-        found = [dcmread(path) for path in self.folder.iterdir()]
-        return {str(each.SOPInstanceUID): each for each in found}
+        return {str(each.SOPInstanceUID): each for each in map(dcmread, self.files)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -281,15 +268,6 @@ def on_file(session: Session, file_id: str, **config: object) -> Path:
     """Return a folder for a job on a file."""
     parent = session.sandbox.site.file(file_id)["parent_ref"]
     return session.folder(parent, session.file_input(session.root, file_id), **config)
-
-
-def certificate(folder: Path) -> tuple[Path, Path]:
-    """Return the key and the certificate of 127.0.0.1, signed by itself."""
-    key, cert = folder / "key.pem", folder / "cert.pem"
-    command = "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=pacs"
-    where = ["-addext", "subjectAltName=IP:127.0.0.1", "-keyout", str(key), "-out", str(cert)]
-    subprocess.run([*command.split(), *where], check=True, capture_output=True)
-    return key, cert
 
 
 def mounted(path: Path) -> dict[str, object]:

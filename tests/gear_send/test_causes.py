@@ -17,17 +17,17 @@ from pynetdicom import AE, evt
 from pynetdicom.sop_class import MRImageStorage
 
 from imaging_gears.sandbox import Fault
-from tests.dimse.peers import free_port
 from tests.gear_send.send_helpers import (
     Ended,
     Session,
-    certificate,
     mounted,
     on_file,
     slices,
     tables,
     zipped,
 )
+from tests.local_ports import free_port
+from tests.pki import self_signed
 
 pytestmark = pytest.mark.slow
 
@@ -83,15 +83,13 @@ def test_tls_that_does_not_come_about(
     session: Session, *, trusted: bool, speaks: bool, cause: str
 ) -> None:
     """The server's certificate is not trusted, or the server does not speak TLS."""
-    key, cert = certificate(session.root)
+    identity = self_signed(session.root, "pacs")
     if speaks:
-        session.archive.stop()
-        session.archive.options = ("+tls", str(key), str(cert), "+cf", str(cert), "-rc")
-        session.archive.start()
+        session.archive.speak_tls(identity)
     file_id = session.acquisition("T1", zipped(*slices(2)))
-    inputs = {"key": mounted(key), "cert": mounted(cert)}
+    inputs = {"key": mounted(identity.key), "cert": mounted(identity.cert)}
     if trusted:
-        inputs["add_cert_file"] = mounted(cert)
+        inputs["add_cert_file"] = mounted(identity.cert)
     parent = session.sandbox.site.file(file_id)["parent_ref"]
     given = {**session.file_input(session.root, file_id), **inputs}
     ended = session.run(session.folder(parent, given, tls_enabled=True))

@@ -14,12 +14,12 @@ import pytest
 from tests.gear_send.send_helpers import (
     GEAR,
     Session,
-    certificate,
     mounted,
     on_file,
     slices,
     zipped,
 )
+from tests.pki import self_signed
 from tests.waiting import LONG, until
 
 pytestmark = pytest.mark.slow
@@ -52,9 +52,7 @@ def reports(folder: Path) -> tuple[list[list[str]], list[list[str]]]:
 
 def slow(session: Session) -> None:
     """Let the server take its time over each image."""
-    session.archive.stop()
-    session.archive.options = ("--sleep-during", "1")
-    session.archive.start()
+    session.archive.restart("--sleep-during", "1")
 
 
 def cancelled(session: Session, folder: Path, process: subprocess.Popen[bytes]) -> str:
@@ -128,11 +126,10 @@ def test_the_process_ends_with_its_last_line(session: Session, *, tls: bool) -> 
     """No association, no thread and no download keeps it."""
     given: dict[str, object] = {}
     if tls:
-        key, cert = certificate(session.root)
-        session.archive.stop()
-        session.archive.options = ("+tls", str(key), str(cert), "+cf", str(cert), "-rc")
-        session.archive.start()
-        given = {"key": mounted(key), "cert": mounted(cert), "add_cert_file": mounted(cert)}
+        identity = self_signed(session.root, "pacs")
+        session.archive.speak_tls(identity)
+        key, cert = mounted(identity.key), mounted(identity.cert)
+        given = {"key": key, "cert": cert, "add_cert_file": cert}
     session.acquisition("T1", zipped(*slices(30)))
     session.acquisition("T2", zipped(*slices(30, "1.2.826.0.1.7.2")))
     container = {"type": "session", "id": session.session}

@@ -20,9 +20,7 @@ def test_every_element_arrives_as_it_was(session: Session) -> None:
 
     The server keeps what it gets bit by bit (+B).
     """
-    session.archive.stop()
-    session.archive.options = ("+B",)
-    session.archive.start()
+    session.archive.restart("+B")
     contents = {name: sample(name) for name in SAMPLES}
     session.acquisition("T1", zipped(*contents.values()))
     ended = session.run_all()
@@ -97,9 +95,7 @@ TAG = (
 
 def test_irregular_values_arrive_byte_for_byte(session: Session) -> None:
     """Nothing is corrected on the way: not one byte but the tag is another one."""
-    session.archive.stop()
-    session.archive.options = ("+B",)
-    session.archive.start()
+    session.archive.restart("+B")
     plain = map(with_age, slices(len(IRREGULAR)))
     contents = [changed(content, *change) for content, change in zip(plain, IRREGULAR, strict=True)]
     session.acquisition("T1", zipped(*contents))

@@ -11,13 +11,13 @@ import pytest
 
 from tests.gear_send.send_helpers import (
     Session,
-    certificate,
     mounted,
     on_file,
     only,
     slices,
     zipped,
 )
+from tests.pki import self_signed
 
 PASSED, FAILED = "dicom-send-PASS", "dicom-send-FAIL"
 
@@ -140,14 +140,11 @@ def test_a_report_has_its_place_whatever_the_labels(session: Session) -> None:
 
 def test_tls_with_a_private_ca_and_a_client_certificate(session: Session) -> None:
     """The three inputs are used; without the CA the server is not trusted, and that is told."""
-    key, cert = certificate(session.root)
-    options = ("+tls", str(key), str(cert), "+cf", str(cert), "-rc")
-    session.archive.stop()
-    session.archive.options = options
-    session.archive.start()
+    identity = self_signed(session.root, "pacs")
+    session.archive.speak_tls(identity)
     file_id = session.acquisition("T1", zipped(*slices(3)))
     parent = session.sandbox.site.file(file_id)["parent_ref"]
-    inputs = {"key": key, "cert": cert, "add_cert_file": cert}
+    inputs = {"key": identity.key, "cert": identity.cert, "add_cert_file": identity.cert}
     given = {name: mounted(path) for name, path in inputs.items()}
     ended = session.run(session.folder(parent, given, tls_enabled=True))
     assert ended.code == 0, ended.out

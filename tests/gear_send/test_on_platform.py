@@ -13,7 +13,8 @@ import pytest
 from imaging_gears.dicom_send import cli
 from imaging_gears.sandbox import Sandbox, Seed
 from imaging_gears.sandbox.person import Person
-from tests.gear_send.send_helpers import GEAR, REPOSITORY, STORESCP, Archive, slices, zipped
+from tests.dcmtk import dcmtk
+from tests.gear_send.send_helpers import GEAR, REPOSITORY, Archive, slices, zipped
 
 pytestmark = pytest.mark.slow
 
@@ -81,13 +82,13 @@ def test_a_job_that_ends_early_with_a_key_that_only_reads_says_what_stays(
     assert "FAILED (config-invalid): " in job["log"]
 
 
-@pytest.mark.skipif(STORESCP is None, reason="DCMTK's storescp is not installed")
 def test_the_demo_shows_what_the_gear_promises() -> None:
     """The real command: exit 0, both reports, and what the server has.
 
     As in a shell with the venv activated, where pynetdicom has a storescp of its own, and on a
     machine whose way out is a proxy.
     """
+    dcmtk("storescp")
     folders = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     done = subprocess.run(
         [sys.executable, "-m", "imaging_gears.dicom_send.cli", "demo"],

@@ -110,9 +110,7 @@ def test_a_dry_run_sends_and_uploads_nothing(session: Session) -> None:
 
 def test_a_dry_run_says_what_the_server_would_refuse(session: Session) -> None:
     """Exit 1; class and syntax in the log, the image in the report that the last line leads to."""
-    session.archive.stop()
-    session.archive.syntaxes = "+xi"
-    session.archive.start()
+    session.archive.restart(syntaxes="+xi")
     jpeg = Path(str(get_testdata_file("JPEG2000.dcm"))).read_bytes()
     session.acquisition("T1", zipped(*slices(1), jpeg))
     folder = session.folder({"type": "session", "id": session.session}, dry_run=True)
@@ -166,7 +164,7 @@ def test_a_server_that_is_not_there_ends_the_run(session: Session) -> None:
     """One bounded wait, every file in the report, and a sentence with the server's address."""
     session.acquisition("T1", zipped(*slices(2)))
     session.acquisition("T2", zipped(*slices(2, "1.2.826.0.1.7.2")))
-    session.archive.stop()
+    session.archive.kill()
     ended = session.run_all()
     assert ended.code == 1
     assert f"127.0.0.1:{session.archive.port}" in ended.out

@@ -14,8 +14,8 @@ from pynetdicom import AE, evt
 from pynetdicom.sop_class import MRImageStorage, StudyRootQueryRetrieveInformationModelFind
 
 from tests.dcmtk import dcmtk
-from tests.dimse.peers import free_port, wait_for
 from tests.gear_send.send_helpers import Session, slices, tables, zipped
+from tests.local_ports import free_port, wait_for
 
 pytestmark = pytest.mark.slow
 
