@@ -75,7 +75,11 @@ def storescp(*options: str, nodelay: bool) -> Iterator[int]:
     given = ("--fork", "+xa", "-pdu", "131072", "--ignore", *options)
     with tempfile.TemporaryDirectory() as folder:
         server = StoreScp(Path(folder), given, nodelay=nodelay)
-        server.start()
+        try:
+            server.start()
+        except AssertionError as error:
+            server.kill()
+            raise PeerFailedError(str(error)) from error
         try:
             yield server.port
         finally:

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from imaging_gears.sandbox import programs
-from tests.local_ports import free_port, kill_group, wait_for
+from tests.local_ports import free_port, is_listening, kill_group
+from tests.waiting import until
 
 
 def dcmtk(program: str) -> str:
@@ -52,7 +53,12 @@ class StoreScp:
             env=environ | ({"TCP_NODELAY": "1"} if self.nodelay else {}),
             start_new_session=True,
         )
-        wait_for(self.port)
+        process = self.process
+        until(
+            lambda: is_listening(self.port) or process.poll() is not None,
+            "storescp listens or ends",
+        )
+        assert process.poll() is None, "storescp has ended"
 
     def kill(self) -> None:
         """Kill it with its children, as a crash would, and wait until none of them listens."""

@@ -108,15 +108,21 @@ class CredentialsError(ConfigError):
 
 
 class PermissionDeniedError(ConfigError):
-    """A service refused the key, or the key may not do this."""
+    """A service refused the key, or the key may not do this.
+
+    Attributes:
+        unknown_key: the service does not know the key (HTTP 401), which may do nothing then.
+    """
 
     code = "permission-denied"
     cause = "Flywheel, AWS or the identifier API answered 401 or 403 to the gear's key."
     remedy = (
-        "Ask whoever runs the named service (the Flywheel site administrator, the owner of the AWS"
-        " account; NACC's help desk for the identifier API) to renew the key or to grant the"
-        " permission (the gear's page in docs/ lists them)."
+        "Ask whoever runs the service that the sentence names to renew the key or to grant the"
+        " permission (Flywheel: the Flywheel site administrator; AWS: the owner of the AWS account;"
+        " identifier API: NACC's help desk). The gear's page in docs/ lists the permissions."
     )
+
+    unknown_key: bool = False
 
 
 class ParameterMissingError(ConfigError):
@@ -191,7 +197,8 @@ class TlsFilesError(ConfigError):
     )
     remedy = (
         "Give unencrypted PEM files as inputs: the private key, its certificate, the server's CA;"
-        " ask the DICOM server's administrator for them."
+        " ask the DICOM server's administrator for the CA, and who issues certificates that the"
+        " server trusts."
     )
 
 
@@ -204,8 +211,9 @@ class CertificateError(ConfigError):
         " trusted; or the server refused the gear's own certificate."
     )
     remedy = (
-        "Give the server's CA as add_cert_file; ask the DICOM server's administrator to trust the"
-        " CA of the gear's certificate."
+        "Expired: ask the DICOM server's administrator for a new certificate. For another host:"
+        " give the name that is in it as destination. Not trusted: give its CA as add_cert_file."
+        " The gear's own refused: ask the DICOM server's administrator to trust its CA."
     )
 
 
@@ -416,9 +424,9 @@ class ServiceError(ImagingError):
     disposition = "fail-job"
     cause = "A service did not answer, or not usably, in all tries that the gear makes."
     remedy = (
-        "Run the job again later, that is safe; when it goes on, ask whoever runs the named service"
-        " (the Flywheel site administrator, the owner of the AWS account; NACC's help desk for the"
-        " identifier API)."
+        "Run the job again later, that is safe. When it goes on, ask whoever runs the service that"
+        " the sentence names (Flywheel: the Flywheel site administrator; AWS: the owner of the AWS"
+        " account; identifier API: NACC's help desk)."
     )
 
     def __init__(self, service: str, problem: str, *, while_: str | None = None) -> None:
@@ -434,7 +442,7 @@ class DicomServerError(ServiceError):
     code = "dicom-server-failed"
     cause = (
         "The DICOM server aborted or closed its associations, rejected them for the moment, did not"
-        " answer a request in time, or answered a C-ECHO or C-FIND with a failure."
+        " answer a request in time, or answered the C-ECHO of a dry run with a failure."
     )
     remedy = (
         "Run the job again later, that is safe: what was sent before is sent once more. When it"

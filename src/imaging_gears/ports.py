@@ -168,18 +168,30 @@ class Place:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredFile:
-    """A version of a file that lies in Flywheel; its info and tags are not known."""
+    """A version of a file that lies in Flywheel; its info and tags are not known.
+
+    Attributes:
+        place: the container that it lies in; of a file of an analysis, what the analysis is of.
+        analysis: the label of that analysis, None where it lies in none.
+    """
 
     file_id: str
     version: int
     name: str = field(repr=False)
     place: Place = field(repr=False)
+    analysis: str | None = field(default=None, repr=False)
     size: int | None = None
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The labels of all that it lies in, from the group's id down."""
+        inside = () if self.analysis is None else ("analyses", self.analysis)
+        return (*self.place.labels, *inside)
 
     @property
     def path(self) -> str:
         """``<group>/<project>/<subject>/<session>/<acquisition>/files/<name>``, by labels."""
-        return "/".join([*self.place.labels, "files", self.name])
+        return "/".join([*self.labels, "files", self.name])
 
 
 class NamedFiles(Protocol):
@@ -197,6 +209,9 @@ class DicomFiles(Protocol):
 
     def place(self, container: ContainerRef) -> Place:
         """Return where a container lies; an analysis counts as the container that it is of."""
+
+    def label(self, container: ContainerRef) -> str:
+        """Return a container's label."""
 
     def dicom_files(self, place: Place) -> tuple[StoredFile, ...]:
         """Return every file of type ``dicom`` in a subject, session or acquisition, or below it."""
@@ -369,7 +384,7 @@ class DicomServer(Protocol):
 
     @property
     def trouble(self) -> ImagingError | None:
-        """Return why it was given up, or that it was out of resources last; None while it works."""
+        """Return why it was given up, or what it failed by last; None where it has worked since."""
 
     def look_up(self) -> None:
         """Verify that the server's name leads anywhere; nothing is sent to it.

@@ -82,9 +82,10 @@ def test_every_dicom_file_below_a_container_is_listed_with_its_path(there: There
 
 
 def test_an_analysis_counts_as_what_it_is_of(there: There) -> None:
-    """Its parent's files."""
+    """Its parent's files; it has a label of its own."""
     analysis = there.raw.add_analysis(there.session, "send")
     assert len(there.files("analysis", analysis)) == 3
+    assert there.site.label(ContainerRef("analysis", analysis)) == "send"
 
 
 def test_a_listing_of_many_containers_is_paged(

@@ -30,8 +30,8 @@ def storescp(folder: Path, *options: str) -> Iterator[StoreScp]:
     """A storescp that takes several associations, and keeps what it gets bit by bit."""
     folder.mkdir(exist_ok=True)
     server = StoreScp(folder, ("+B", *options))
-    server.start()
     try:
+        server.start()
         yield server
     finally:
         server.kill()

@@ -206,7 +206,7 @@ def test_a_server_without_room_is_out_of_resources() -> None:
 
 
 def test_a_server_that_has_room_again_is_in_no_trouble() -> None:
-    """Nor is one that aborts on an image: that image has its reason."""
+    """Nor one that has taken an image since it aborted on another; that one has its reason."""
 
     def answer(scp: Scripted, event: Event) -> int:
         uid = str(event.request.AffectedSOPInstanceUID)
@@ -220,6 +220,9 @@ def test_a_server_that_has_room_again_is_in_no_trouble() -> None:
         assert {each.outcome for each in results.values()} == {"sent"}
         assert server.trouble is None
         assert send(server, [item(9)])[9].outcome == "failed"
+        assert type(server.trouble) is DicomServerError
+        assert server.given_up is None
+        assert send(server, [item(2)])[2].outcome == "sent"
         assert server.trouble is None
 
 

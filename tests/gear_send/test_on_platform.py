@@ -57,7 +57,7 @@ def test_a_key_that_only_reads_is_enough(platform: Sandbox, archive: Archive, cu
     file = site.file(file_id)
     assert file["tags"] == ([] if cut else ["dicom-send-PASS"])
     assert ("the QC result could not be written" in job["log"]) is bool(cut)
-    assert f"attaches the report to acquisition {acquisition}, the container of" in job["log"]
+    assert f"Flywheel attaches to acquisition {acquisition}, the container of" in job["log"]
     if not cut:
         assert "WARNING" not in job["log"]
         assert file["info"]["qc"][GEAR]["validation"]["state"] == "PASS"

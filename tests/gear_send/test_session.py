@@ -157,7 +157,7 @@ def test_a_report_that_can_not_be_attached_stays_in_output(session: Session) -> 
     assert ended.code == 0, ended.out
     assert len(session.archive.images()) == 1
     assert len(list((folder / "output").glob("dicom-send_report-*.csv"))) == 2
-    assert f"attaches the report to session {session.session}, the container of" in ended.out
+    assert f"Flywheel attaches to session {session.session}, the container of" in ended.out
 
 
 def test_a_server_that_is_not_there_ends_the_run(session: Session) -> None:
@@ -181,7 +181,7 @@ def test_a_server_that_is_not_there_ends_the_run(session: Session) -> None:
         ({"called_ae": "A" * 17}, "called_ae"),
         ({"destination": "dicom://pacs"}, "destination"),
         ({"port": 0}, "port"),
-        ({"group": "0x0020"}, "not one for private elements"),
+        ({"group": "0x0020"}, "config value group is none for private elements"),
         ({"tls_enabled": True}, "no input key"),
     ],
 )

@@ -45,7 +45,8 @@ CONNECT_SECONDS = 5
 READ_SECONDS = 15
 INSECURE = "__force_insecure"
 NOT_FOUND = 404
-_REFUSED = frozenset({401, 403})
+_UNAUTHORIZED = 401
+_REFUSED = frozenset({_UNAUTHORIZED, 403})
 _TRANSIENT = frozenset({429, 500, 502, 503, 504})
 # What the SDK throws at a reply whose shape it did not expect (contract flywheel.md, 1.4).
 _UNEXPECTED = (RuntimeError, ValueError, TypeError, AttributeError, KeyError, LookupError)
@@ -288,7 +289,9 @@ class FlywheelSite:
             "acquisition": self._client.get_acquisition,
             "analysis": self._client.get_analysis,
         }
-        return reads[container.type](container.id, **options)
+        # The SDK's get_analysis knows no such options.
+        given = {} if container.type == "analysis" else options
+        return reads[container.type](container.id, **given)
 
     def _read(self, doing: str, read: Callable[[], T], tries: Tries | None = None) -> T:
         return self._call(doing, read, tries=tries)
@@ -333,7 +336,9 @@ def _translated(error: ApiException, doing: str) -> TransientError | ImagingErro
     status = error.status
     if status in _REFUSED:
         message = f"Flywheel refused {doing} (HTTP {status})."
-        return PermissionDeniedError(message)
+        refused = PermissionDeniedError(message)
+        refused.unknown_key = status == _UNAUTHORIZED
+        return refused
     if status == NOT_FOUND:
         message = f"Flywheel has nothing there when {doing} (HTTP 404)."
         return NotFoundError(message)

@@ -58,7 +58,10 @@ class FlywheelFiles(FlywheelSite):
             ConfigError: it is of another type.
         """
         if place.container.type not in _LEVELS[1:]:
-            message = f"The gear does not send all files of a {place.container.type}."
+            message = (
+                f"The gear does not send all files of a {place.container.type}: run it on a"
+                " session, subject or acquisition."
+            )
             raise ConfigError(message, location="destination")
         doing = f"reading {place.container.type} {place.container.id}"
         reply = self._read(doing, lambda: _checked(self._container(place.container)))

@@ -83,6 +83,8 @@ def leave_report(
         if leaving.failure is not None:
             raise leaving.failure from error
         _stays(container, error, destination)
+    else:
+        log.info("the report is attached to %s %s", container.type, container.id)
 
 
 @dataclass(slots=True)
@@ -121,7 +123,7 @@ class _Leaving:
                     self._without_colons()
                     return False
                 if (other := self._hidden(file, content)) is not None:
-                    # Theirs was there first: their job has told that name in its log.
+                    # Theirs was there first, and somebody may have read it under that name.
                     self.site.attach(self.container, name, other)
                     log.info(
                         "another job's report has this name: this one gets that of a second later"
@@ -188,8 +190,12 @@ def _stays(container: ContainerRef, error: ImagingError, destination: ContainerR
     where = "the container of the job"
     if destination is not None:
         where = f"{destination.type} {destination.id}, the container of the job"
-    if isinstance(error, PermissionDeniedError):
-        log.info("the job's key may not write: Flywheel attaches the report to %s", where)
+    if isinstance(error, PermissionDeniedError) and not error.unknown_key:
+        log.info(
+            "the job's key may not write: the report stays in output/, whose files Flywheel"
+            " attaches to %s",
+            where,
+        )
         return
     log.warning(
         "the report could not be attached to %s %s: %s It stays in output/, whose files Flywheel"

@@ -144,7 +144,7 @@ class Ending:
         record = Record(
             job=self.source.job,
             findings=tuple(map(error_finding, self.errors)),
-            path=qc.flywheel_path(files[0].place.labels, files[0].name) if files else None,
+            path=qc.flywheel_path(files[0].labels, files[0].name) if files else None,
             moment=self.moment,
         )
         if why is not None:

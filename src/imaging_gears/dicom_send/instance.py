@@ -16,7 +16,7 @@ from imaging_gears.dicom_send.recode import recoded
 from imaging_gears.dicom_send.splicing import Spliced, held_back
 from imaging_gears.dicom_send.tagging import Group, Mark, check_mark, plan
 from imaging_gears.dicom_send.walking import Walk
-from imaging_gears.errors import HeaderError, InputFileError, NotDicomError
+from imaging_gears.errors import ArchiveError, HeaderError, InputFileError, NotDicomError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -78,6 +78,7 @@ class Refused:
         reason: one sentence, without any value of the file.
         is_dicom: it begins as a DICOM does.
         sop_instance_uid: where it was read before something was found to be wrong.
+        error: of the archive that it is in, where it can't be read because of that.
     """
 
     number: int
@@ -85,6 +86,7 @@ class Refused:
     reason: str
     is_dicom: bool
     sop_instance_uid: str | None = field(repr=False)
+    error: ArchiveError | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -172,7 +174,7 @@ def _examined(upload: WholeUpload, mark: Mark, progress: Callable[[], None]) -> 
     for member, prefix in others:
         reason = None if prefix is None else lost_image(prefix, member.name, folders)
         if reason is not None:
-            refused.append(_refused(member, reason))
+            refused.append(_refused(member, InputFileError(reason)))
         elif prefix == b"":
             empty += 1
         else:
@@ -195,7 +197,7 @@ class _Other(NamedTuple):
 
 def _passed(member: PassedMember) -> Refused | _Other:
     if member.lost:
-        return _refused(member, member.reason)
+        return _refused(member, ArchiveError(member.reason))
     return _Other(member, b"" if member.reason == EMPTY else None)
 
 
@@ -213,7 +215,7 @@ def _looked_at(
         prefix = source.peek(PREFIX_SIZE)
         if kind_of(prefix) not in (Kind.DICOM, Kind.HEADLESS):
             if holds_others(prefix, member.name) and may_hold_images(source, member.name, nested):
-                return _refused(member, NESTED)
+                return _refused(member, InputFileError(NESTED))
             return _Other(member, prefix)
         walk = Walk(source, mark.group)
         walk.run()
@@ -225,16 +227,19 @@ def _looked_at(
         # Not this member is at fault, but all of them together.
         if upload.exhausted:
             raise
-        return _refused(member, error.message, walk)
+        return _refused(member, error, walk)
 
 
-def _refused(member: WholeMember | PassedMember, reason: str, walk: Walk | None = None) -> Refused:
+def _refused(
+    member: WholeMember | PassedMember, error: InputFileError, walk: Walk | None = None
+) -> Refused:
     return Refused(
         number=member.number,
         name=member.name,
-        reason=reason,
+        reason=error.message,
         is_dicom=walk is not None,
         sop_instance_uid=walk.sop_instance_uid if walk else None,
+        error=error if isinstance(error, ArchiveError) else None,
     )
 
 

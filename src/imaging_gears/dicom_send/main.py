@@ -7,7 +7,8 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from itertools import chain
 
 from imaging_gears.dicom_send.config import SendConfig
 from imaging_gears.dicom_send.report import FileReport, ImageNote, ImageOutcome
@@ -18,15 +19,12 @@ from imaging_gears.ports import Sendable, Sent, StoredFile
 
 MEGABYTE = 1_000_000
 REASONS_LOGGED = 10
-"""Different reasons that the log tells for a file; the report has all of them."""
+"""Refused images, and different reasons, that the log tells of a file; the report has all."""
 VERIFY_WAITS = (0.5, 1.5, 3.0)
 """Seconds between the queries for images that a server took and does not find yet."""
 UNSENT = "the run ended before it was sent"
 # Of the adapter's phrases only a server's comment stands in quotation marks, and it may hold some.
 _COMMENT = re.compile(r':? *".*"', re.DOTALL)
-
-Copies = dict[str, list[tuple[Image, ImageNote]]]
-"""SOP instance UID -> further copies of it in a file, with what the report says if they stay."""
 
 
 @dataclass(slots=True)
@@ -36,14 +34,14 @@ class DicomSend:
     Attributes:
         total: how many files there are.
         reports: of the files so far, in their order.
-        seen: SOP instance UIDs that were sent, and where each was: number of file and image.
+        sent: SOP instance UIDs that were sent, and where each was: number of file, index of image.
     """
 
     config: SendConfig
     world: World
     total: int
     reports: list[FileReport] = field(default_factory=list)
-    seen: dict[str, tuple[int, int]] = field(default_factory=dict, repr=False)
+    sent: dict[str, tuple[int, int]] = field(default_factory=dict, repr=False)
 
     def run(self, uploads: Iterator[Upload]) -> list[FileReport]:
         """Send the files; return what became of each."""
@@ -55,14 +53,15 @@ class DicomSend:
                 break
         return self.reports
 
-    def not_tried(self, files: Sequence[tuple[str, StoredFile | None]]) -> None:
-        """Take down the files that the run did not come to, because the server was given up.
+    def not_tried(self, files: Sequence[tuple[str, StoredFile | None]], why: str) -> None:
+        """Take down the files that the run did not come to.
 
         Args:
             files: names of all, and where they lie in Flywheel.
+            why: unless the server was given up, which is told then.
         """
-        end = self.world.server.given_up
-        why = "the run ended before" if end is None else end.message
+        if (end := self.world.server.given_up) is not None:
+            why = end.message
         for name, stored in files[len(self.reports) :]:
             report = FileReport(name=name, stored=stored)
             report.notes.append(ImageNote(outcome="failed", reason=f"not tried: {why}"))
@@ -103,8 +102,14 @@ class DicomSend:
         if contents.ignored or contents.empty:
             passed = contents.empty, contents.ignored
             log.info("file %d: passed over: %d empty, %d no DICOM", len(self.reports), *passed)
+        number = len(self.reports)
+        for each in contents.refused[:REASONS_LOGGED]:
+            log.warning("file %d, image %d: %s", number, each.number + 1, each.reason)
+        if further := contents.refused[REASONS_LOGGED:]:
+            log.warning("file %d: %d more, which the report has", number, len(further))
         for each in contents.refused:
-            log.warning("file %d, image %d: %s", len(self.reports), each.number + 1, each.reason)
+            # The rows say what it costs; this says what it is, and how to pack it instead.
+            report.error = report.error or each.error
             report.refuse(
                 ImageNote(
                     outcome="refused",
@@ -116,69 +121,55 @@ class DicomSend:
             )
         if not (contents.instances or contents.refused):
             raise NotDicomError("There is no DICOM image in the file.")
-        images, copies = self._chosen(contents.instances, report)
+        choice = self._choice(contents.instances, report)
         try:
-            if self.config.dry_run:
-                self._tell_offers(images, report)
-            elif images:
-                self._send(images, copies, report)
+            self._send(choice, report)
         finally:
-            for uid, rest in copies.items():
-                for _, note in rest:
-                    report.leave_out(note if uid in self.seen else _of_unsent(note))
+            for image in choice.left():
+                report.leave_out(_note(image, "duplicate", self._same_as(image, choice, report)))
 
-    def _chosen(
-        self, instances: Sequence[Image], report: FileReport
-    ) -> tuple[dict[int, Image], Copies]:
-        """Return the images to send: each SOP instance of the run once, and none sent before.
-
-        And beside them the further copies in this file, one of which may be needed.
-        """
-        images: dict[int, Image] = {}
-        copies: Copies = {}
+    def _choice(self, instances: Sequence[Image], report: FileReport) -> _Choice:
+        """Choose the images to send: each SOP instance of the run once, and none sent before."""
+        choice = _Choice()
         for image in instances:
             uid = image.sop_instance_uid
             if image.marked and not self.config.resend:
                 reason = "it carries the tag: it was sent before"
                 report.leave_out(_note(image, "marked", reason))
-            elif uid in self.seen:
-                file, first = self.seen[uid]
-                reason = f"the same SOP instance as image {first + 1}"
-                if (other := self.reports[file - 1]) is not report:
-                    reason += f" of {other.path or other.name}"
-                copies.setdefault(uid, []).append((image, _note(image, "duplicate", reason)))
+            elif uid in self.sent or uid in choice.tried:
+                choice.copies.setdefault(uid, []).append(image)
             else:
-                self.seen[uid] = (len(self.reports), image.number)
-                images[image.number] = image
-        return images, copies
+                choice.tried[uid] = image
+        return choice
 
-    def _send(
-        self,
-        images: Mapping[int, Image],
-        copies: Copies,
-        report: FileReport,
-    ) -> None:
+    def _send(self, choice: _Choice, report: FileReport) -> None:
         reasons: Counter[str] = Counter()
         arrived: list[Image] = []
+        images = {image.number: image for image in choice.tried.values()}
         while images:
-            failed = self._send_each(images, report, reasons, arrived)
-            images = self._copies_of(failed, copies)
+            failed = (
+                self._offer_each(images, report, reasons)
+                if self.config.dry_run
+                else self._send_each(images, report, reasons, arrived)
+            )
+            # One may be whole where the other is damaged, or be in a syntax that the server takes.
+            further = () if self.world.server.given_up is not None else choice.others(failed)
+            images = {image.number: image for image in further}
         _log_reasons(len(self.reports), reasons)
         if self.config.verify and arrived:
             self._verify(arrived, report)
 
-    def _copies_of(self, failed: Sequence[Image], copies: Copies) -> dict[int, Image]:
-        """Return further copies of images that could not be sent, one of each.
-
-        One may be whole where the other is damaged, or be in a syntax that the server takes.
-        """
-        found: dict[int, Image] = {}
-        for each in failed if self.world.server.given_up is None else ():
-            if further := copies.get(each.sop_instance_uid):
-                image, _ = further.pop(0)
-                found[image.number] = image
-                self.seen[image.sop_instance_uid] = (len(self.reports), image.number)
-        return found
+    def _same_as(self, image: Image, choice: _Choice, report: FileReport) -> str:
+        """Return which other copy of an image was sent, or that none was."""
+        uid = image.sop_instance_uid
+        if uid not in self.sent:
+            were = "would not be" if self.config.dry_run else "was not"
+            number = choice.tried[uid].number + 1
+            return f"the same SOP instance as image {number}, which {were} sent"
+        file, index = self.sent[uid]
+        other = self.reports[file - 1]
+        where = "" if other is report else f" of {other.path or other.name}"
+        return f"the same SOP instance as image {index + 1}{where}"
 
     def _send_each(
         self,
@@ -205,11 +196,11 @@ class DicomSend:
                     if sent.outcome != "sent":
                         reasons[_logged(sent)] += 1
                     if sent.outcome == "failed":
-                        # A further copy of it, in another file, may have better luck.
-                        del self.seen[image.sop_instance_uid]
+                        # Of what the server has said no to, a copy in this file is the same.
                         if sent.status is None:
                             failed.append(image)
                     else:
+                        self._note_sent(image)
                         # Here, in one thread and once: an image may be read in several tries.
                         report.sent_bytes += image.length
                         arrived.append(image)
@@ -236,7 +227,7 @@ class DicomSend:
         log.info("file %d: the server has %d images", number, len(arrived) - len(lost))
         for each in lost:
             report.sent -= 1
-            del self.seen[each.sop_instance_uid]
+            del self.sent[each.sop_instance_uid]
             reason = "the server took it, but C-FIND does not find it"
             report.notes.append(_note(each, "not found", reason))
         if lost:
@@ -266,13 +257,19 @@ class DicomSend:
                 break
         return missing
 
-    def _tell_offers(self, images: Mapping[int, Image], report: FileReport) -> None:
-        """Count what would be sent, and name what would be refused, or sent in another syntax."""
+    def _offer_each(
+        self, images: Mapping[int, Image], report: FileReport, reasons: Counter[str]
+    ) -> list[Image]:
+        """Count what would be sent, and name what would be refused, or sent in another syntax.
+
+        Returns:
+            What would be refused.
+        """
         pairs = {(each.sop_class_uid, each.transfer_syntax_uid) for each in images.values()}
-        missing, refused = dict(images), Counter[str]()
+        missing, refused = dict(images), list[Image]()
         try:
             with step("presentation contexts") as remarks:
-                offers = self.world.server.offers(pairs) if pairs else {}
+                offers = self.world.server.offers(pairs)
                 taken = sum(each.transfer_syntax_uid is not None for each in offers.values())
                 remarks.append(f"{taken} of {len(offers)} taken")
             for each in images.values():
@@ -280,17 +277,48 @@ class DicomSend:
                 offer = offers[each.sop_class_uid, each.transfer_syntax_uid]
                 if (syntax := offer.transfer_syntax_uid) is None:
                     report.refuse(_note(each, "failed", offer.reason))
-                    refused[f"{_pair_names(each)}: {discreet(offer.reason)}"] += 1
+                    reasons[f"{_pair_names(each)}: {discreet(offer.reason)}"] += 1
+                    refused.append(each)
                     continue
                 report.in_series += 1
                 report.sent += 1
+                self._note_sent(each)
                 if syntax != each.transfer_syntax_uid:
                     reason = f"would be sent in transfer syntax {syntax}"
                     report.notes.append(_note(each, "converted", reason))
         finally:
             for each in missing.values():
                 report.refuse(_note(each, "failed", "the server could not be asked"))
-        _log_reasons(len(self.reports), refused)
+        return refused
+
+    def _note_sent(self, image: Image) -> None:
+        self.sent[image.sop_instance_uid] = (len(self.reports), image.number)
+
+
+@dataclass(slots=True)
+class _Choice:
+    """What is sent of a file: of each SOP instance one image, and if that fails another copy.
+
+    Attributes:
+        tried: SOP instance UID -> the image that is sent, or was tried last.
+        copies: further ones, which were not tried.
+    """
+
+    tried: dict[str, Image] = field(default_factory=dict)
+    copies: dict[str, list[Image]] = field(default_factory=dict)
+
+    def others(self, failed: Sequence[Image]) -> list[Image]:
+        """Return one further copy of each image that has any, to be tried instead."""
+        found = []
+        for each in failed:
+            if further := self.copies.get(each.sop_instance_uid):
+                image = self.tried[each.sop_instance_uid] = further.pop(0)
+                found.append(image)
+        return found
+
+    def left(self) -> Iterator[Image]:
+        """Return the copies that were not tried."""
+        return chain.from_iterable(self.copies.values())
 
 
 def _note(image: Image, outcome: ImageOutcome, reason: str) -> ImageNote:
@@ -301,10 +329,6 @@ def _note(image: Image, outcome: ImageOutcome, reason: str) -> ImageNote:
         member=image.name,
         sop_instance_uid=image.sop_instance_uid,
     )
-
-
-def _of_unsent(duplicate: ImageNote) -> ImageNote:
-    return replace(duplicate, reason=f"{duplicate.reason}, which was not sent")
 
 
 def _log_reasons(number: int, reasons: Counter[str]) -> None:

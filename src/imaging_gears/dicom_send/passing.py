@@ -11,7 +11,9 @@ from imaging_gears.dicom.recognition import DICM, PREAMBLE_SIZE, kind_of
 if TYPE_CHECKING:
     from collections.abc import Set as AbstractSet
 
-NESTED: Final = "It is an archive inside the archive that may hold images, and is not sent."
+NESTED: Final = (
+    "It is an archive inside the archive that may hold images, and is not sent: unpack it."
+)
 
 _SHORTEST: Final = PREAMBLE_SIZE + len(DICM)  # PS3.10 7.1: less is the start of any DICOM, or none
 _SUFFIXES: Final = frozenset({".dcm", ".dicom", ".ima"})

@@ -56,7 +56,7 @@ class ImageNote:
     """One image that was not sent, or not simply sent; `number` is its index in the file."""
 
     outcome: ImageOutcome
-    reason: str
+    reason: str = field(repr=False)
     number: int | None = None
     member: str | None = field(default=None, repr=False)
     sop_instance_uid: str | None = field(default=None, repr=False)
@@ -74,8 +74,8 @@ class FileReport:
         sent: images that the server has taken, each counted once.
         left_out: images that were left out on purpose.
         sent_bytes: of the data sets of those that were sent.
-        error: what kept the run from telling which images there are: a download that failed, an
-            archive that can't be read, a file without DICOM.
+        error: what kept the run from all or some of its images: a download that failed, an archive
+            that can't be read, a file without DICOM.
     """
 
     name: str = field(repr=False)
@@ -168,9 +168,14 @@ def instances_csv(reports: Iterable[FileReport]) -> bytes:
                 note.reason,
             )
             for each in reports
-            for note in each.notes
+            for note in sorted(each.notes, key=_by_image)
         ),
     )
+
+
+def _by_image(note: ImageNote) -> tuple[bool, int]:
+    """Return what sorts notes by their images, and those of the whole file behind them."""
+    return (True, 0) if note.number is None else (False, note.number)
 
 
 def _row(report: FileReport) -> tuple[str | int, ...]:

@@ -126,6 +126,7 @@ class Gear:
         files = self.source.files
         run = DicomSend(config, self._world(config, server, mark), max(len(files), 1))
         self.reports = run.reports
+        why = "the run ended before"
         try:
             if config.dry_run:
                 _echo(server)
@@ -134,8 +135,11 @@ class Gear:
                 return
             with tempfile.TemporaryDirectory(dir=self._work(), ignore_cleanup_errors=True) as name:
                 run.run(self._downloaded(Path(name), config.file_download_retry_time))
+        except ImagingError as error:
+            why = error.message
+            raise
         finally:
-            run.not_tried(self.source.named)
+            run.not_tried(self.source.named, why)
 
     def _world(self, config: SendConfig, server: DicomServer, mark: Mark) -> World:
         def opened(path: Path) -> AbstractContextManager[Contents]:
@@ -194,6 +198,8 @@ def tls_files(config: SendConfig, job: Job) -> TlsFiles | None:
         TlsFilesError: one that is needed was not given.
     """
     if not config.tls_enabled:
+        if {KEY, CERT, CA} & job.files.keys():
+            log.warning("there are inputs for TLS, and tls_enabled is off: TLS is not used")
         return None
     for name in (KEY, CERT):
         if name not in job.files:

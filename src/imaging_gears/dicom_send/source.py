@@ -77,10 +77,15 @@ class Source:
         with step(f"file {given.file_id}"):
             parent = given.parent or site.file(given.file_id).parent
             self.place = site.place(parent)
-        version = given.version or 1
-        self.files = (
-            StoredFile(file_id=given.file_id, version=version, name=given.name, place=self.place),
+            analysis = site.label(parent) if parent.type == "analysis" else None
+        file = StoredFile(
+            file_id=given.file_id,
+            version=given.version or 1,
+            name=given.name,
+            place=self.place,
+            analysis=analysis,
         )
+        self.files = (file,)
 
     def _list(self, site: SendSite, destination: ContainerRef) -> None:
         with step(f"{destination.type} {destination.id}") as remarks:

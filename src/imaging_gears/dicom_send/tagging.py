@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from imaging_gears.dicom.transfer_syntax import Encoding
 
 _MAX_CHARACTERS: Final = 64  # PS3.5 6.2, LO
+_GROUPS: Final = "an odd number from 0x0009 to 0xFFFD"
 _RESERVED_GROUPS: Final = frozenset({0x0001, 0x0003, 0x0005, 0x0007, 0xFFFF})  # PS3.5 7.8
 _MAX_GROUP: Final = 0xFFFF
 _FIRST_BLOCK: Final = 0x10
@@ -112,9 +113,9 @@ def check_mark(mark: Mark) -> None:
     is_private = mark.group % 2 and 0 < mark.group <= _MAX_GROUP
     if not is_private or mark.group in _RESERVED_GROUPS:
         raise ConfigError(
-            "The group of the tag is not one for private elements.",
+            f"The config value group is none for private elements, which is {_GROUPS}.",
             location="group",
-            expected="an odd number from 0x0009 to 0xFFFD",
+            expected=_GROUPS,
         )
     _check_text("identifier", mark.creator)
     _check_text("tag_value", mark.value)
@@ -208,7 +209,9 @@ def _free_block(mark: Mark, elements: Iterable[GroupElement]) -> int:
     for block in range(_FIRST_BLOCK, _LAST_BLOCK + 1):
         if block not in reserved and block not in used:
             return block
-    raise HeaderError(f"The private group {mark.group:04X} has no free block for the tag.")
+    raise HeaderError(
+        f"The private group {mark.group:04X} has no free block for the tag: choose another group."
+    )
 
 
 def _edits(new: Mapping[int, str], group: Group) -> tuple[Edit, ...]:

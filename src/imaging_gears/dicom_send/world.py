@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+from imaging_gears.errors import ImagingError
 from imaging_gears.ports import DicomServer, Sendable, StoredFile
 
 
@@ -42,6 +43,10 @@ class Unsendable(Protocol):
     @property
     def sop_instance_uid(self) -> str | None:
         """Return its SOP instance UID where it is known."""
+
+    @property
+    def error(self) -> ImagingError | None:
+        """Return what is wrong with the archive that it is in; None where the fault is its own."""
 
 
 class Contents(Protocol):

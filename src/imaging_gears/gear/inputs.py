@@ -19,7 +19,7 @@ def own_key(job: Job) -> SiteKey:
         SiteKeyError: it has something else in its place.
     """
     if job.site_key is None:
-        message = "The job has no input api-key, so its site is not known."
+        message = "The job has no input api-key, which Flywheel gives, so its site is not known."
         raise ConfigError(message, location="inputs.api-key")
     return parse_site_key(job.site_key, location="the input api-key")
 

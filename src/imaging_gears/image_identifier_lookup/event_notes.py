@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from imaging_gears.gear.blocks import as_block
 from imaging_gears.gear.qc import Json
 from imaging_gears.image_identifier_lookup.report import note_block, note_identity, parse_note
 from imaging_gears.model.event import EventNote
@@ -46,8 +47,7 @@ def with_note(notes: Mapping[str, Any], note: EventNote) -> Json:
 
 
 def _by_outcome(notes: Mapping[str, Any], version: int) -> dict[tuple[str, ...], Mapping[str, Any]]:
-    every = notes.get(ALL)
-    listed = every.get("notes") if isinstance(every, Mapping) else None
+    listed = as_block(notes.get(ALL)).get("notes")
     blocks = [*(listed if isinstance(listed, list) else ()), notes.get(LAST)]
     return {
         _outcome(block): block

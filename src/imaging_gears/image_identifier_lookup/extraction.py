@@ -11,6 +11,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from imaging_gears.errors import AdcidError, PtidError
+from imaging_gears.gear.blocks import as_block
 from imaging_gears.gear.qc import recorded_state
 from imaging_gears.image_identifier_lookup import GEAR
 from imaging_gears.image_identifier_lookup.dicom_utils import KEPT, DicomMetadata
@@ -179,7 +180,7 @@ def _codes(file: FileState, subject: SubjectState) -> Iterator[object]:
 def _at(value: object, *keys: str) -> object:
     """Return what stands under these keys, one below the other; None where there is none."""
     for key in keys:
-        value = value.get(key) if isinstance(value, Mapping) else None
+        value = as_block(value).get(key)
     return value
 
 

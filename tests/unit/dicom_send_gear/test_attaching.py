@@ -103,6 +103,18 @@ def test_what_can_not_be_attached_stays_in_output(
     assert "stays in output/" in caplog.text
 
 
+def test_a_key_that_nobody_knows_is_a_warning(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It was revoked or has expired: not the rule."""
+    revoked = PermissionDeniedError("Flywheel refused it (HTTP 401).")
+    revoked.unknown_key = True
+    with caplog.at_level(logging.INFO):
+        leave_report(Attached(0, revoked), SESSION, tmp_path, report(), destination=SESSION)
+    assert caplog.records[-1].levelno == logging.WARNING
+    assert "(HTTP 401)" in caplog.records[-1].getMessage()
+
+
 @pytest.mark.parametrize("destination", [SESSION, ACQUISITION])
 def test_a_key_that_only_reads_leaves_the_report_to_the_platform(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, destination: ContainerRef
@@ -112,8 +124,8 @@ def test_a_key_that_only_reads_leaves_the_report_to_the_platform(
         leave_report(Attached(0, REFUSED), SESSION, tmp_path, report(), destination=destination)
     assert left(tmp_path) == FILES
     assert {each.levelno for each in caplog.records} == {logging.INFO}
-    where = f"attaches the report to {destination.type} {destination.id}, the container of the job"
-    assert where in caplog.records[-1].getMessage()
+    where = f"Flywheel attaches to {destination.type} {destination.id}, the container of the job"
+    assert f"the report stays in output/, whose files {where}" in caplog.records[-1].getMessage()
     assert "report, file 1 of 2: permission-denied (" in caplog.text
 
 

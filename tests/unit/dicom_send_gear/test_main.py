@@ -92,6 +92,58 @@ def test_a_damaged_first_copy_does_not_hide_the_good_one() -> None:
     assert told(reports[0]) == (4, 2, "Incomplete")
     assert reports[0].left_out == 1
     assert notes(reports[0]) == [("failed", 0), ("failed", 2), ("duplicate", 4)]
+    assert reports[0].notes[2].reason == "the same SOP instance as image 4"
+
+
+def test_copies_of_what_nobody_came_to_are_not_called_sent() -> None:
+    """The run ended before it."""
+
+    class Breaking(FakeServer):
+        def send(self, items: Sequence[Sendable], convert: Convert) -> Generator[Sent]:
+            raise ZeroDivisionError
+            yield
+
+    content, found = FakeContents([copy(0, "1.1"), copy(1, "1.1")]), list[FileReport]()
+    with pytest.raises(ZeroDivisionError):
+        run(content, server=Breaking(), reports=found)
+    assert notes(found[0]) == [("failed", 0), ("duplicate", 1)]
+    assert found[0].notes[1].reason == "the same SOP instance as image 1, which was not sent"
+
+
+def test_a_dry_run_takes_copies_as_the_run_that_follows_does() -> None:
+    """Another copy where the first would be refused, and what is refused hides none elsewhere."""
+    refuses = {(CT, JPEG): "transfer syntaxes not supported"}
+    files = (
+        FakeContents([copy(0, "1.1", transfer_syntax_uid=JPEG), copy(1, "1.1")]),
+        FakeContents([copy(at, "1.2", transfer_syntax_uid=JPEG) for at in range(2)]),
+        FakeContents([copy(0, "1.2", transfer_syntax_uid=JPEG)]),
+        FakeContents([copy(0, "1.1")]),
+    )
+    dry, _ = run(*files, server=FakeServer(refuses=refuses), dry_run=True)
+    real, _ = run(*files, server=FakeServer(refuses=refuses))
+    assert [told(each) for each in dry] == [told(each) for each in real]
+    assert [notes(each) for each in dry] == [notes(each) for each in real]
+    assert told(dry[0]) == (2, 1, "Incomplete")
+    assert told(dry[3]) == (0, 0, "Complete")
+
+
+def test_an_archive_that_keeps_members_back_is_named_as_that() -> None:
+    """Beside the images that it costs."""
+    locked = ArchiveError("The archive is encrypted.")
+    refused = [FakeRefused(number=at, reason=locked.message, error=locked) for at in (1, 2)]
+    reports, _ = run(FakeContents(images("1.1"), refused))
+    assert told(reports[0]) == (3, 1, "Incomplete")
+    assert reports[0].error is locked
+    assert reports[0].lacks_images
+
+
+def test_the_log_has_the_first_of_many_refused_images(caplog: pytest.LogCaptureFixture) -> None:
+    """And how many more there are."""
+    refused = [FakeRefused(number=at, reason="It is cut short.") for at in range(300)]
+    reports, _ = run(FakeContents(images("1.1"), refused))
+    assert caplog.text.count("It is cut short.") == main.REASONS_LOGGED
+    assert f"file 1: {300 - main.REASONS_LOGGED} more, which the report has" in caplog.text
+    assert len(reports[0].notes) == 300
 
 
 def test_copies_that_are_all_damaged_fail() -> None:

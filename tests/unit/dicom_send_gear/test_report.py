@@ -100,7 +100,7 @@ def test_a_file_of_a_local_run_has_neither_id_nor_path() -> None:
 
 
 def test_each_image_that_was_not_sent_has_a_row_with_the_reason() -> None:
-    """Images are counted from 1; what concerns the whole file has no number."""
+    """By their images, counted from 1; what concerns the whole file has no number, and is last."""
     report = made(1, 0)
     report.notes.append(ImageNote(outcome="failed", reason="There is no DICOM image in the file."))
     report.notes.append(
@@ -108,11 +108,14 @@ def test_each_image_that_was_not_sent_has_a_row_with_the_reason() -> None:
             outcome="refused", reason="cut, short", number=4, member="x/y", sop_instance_uid="1.2"
         )
     )
-    head, whole, one = csv.reader(io.StringIO(instances_csv([report]).decode()))
+    report.notes.append(ImageNote(outcome="failed", reason="no", number=0))
+    head, first, one, whole = csv.reader(io.StringIO(instances_csv([report]).decode()))
     assert head[3:] == ["Image", "Member", "SOP Instance UID", "Outcome", "Reason"]
     reason = "There is no DICOM image in the file."
     assert whole == ["a1", PATH, "a.zip", "", "", "", "failed", reason]
     assert one[3:] == ["5", "x/y", "1.2", "refused", "cut, short"]
+    assert first[3:] == ["1", "", "", "failed", "no"]
+    assert "cut, short" not in repr(report.notes)
 
 
 @pytest.mark.parametrize(

@@ -80,6 +80,7 @@ class FakeRefused:
     reason: str
     name: str | None = "Quixote/IM9"
     sop_instance_uid: str | None = None
+    error: ImagingError | None = None
 
 
 @dataclass(slots=True)
@@ -235,11 +236,12 @@ def run(
     *files: FakeContents | ImagingError,
     server: FakeServer | None = None,
     waits: list[float] | None = None,
+    reports: list[FileReport] | None = None,
     **config: object,
 ) -> tuple[list[FileReport], FakeServer]:
     """Send files with these contents, or of which opening raises this error.
 
-    Nothing is waited for: `waits` gets the seconds.
+    Nothing is waited for: `waits` gets the seconds. `reports` gets those of a run that breaks, too.
     """
     server = server or FakeServer()
     contents = dict(enumerate(files, 1))
@@ -270,11 +272,12 @@ def run(
         ),
         len(files),
     )
+    send.reports = [] if reports is None else reports
     every = [stored(number) for number in contents]
     uploads = (
         Upload(each.name, each, lambda number=number: Path(str(number)))  # type: ignore[misc]
         for number, each in enumerate(every, 1)
     )
-    reports = send.run(uploads)
-    send.not_tried([(each.name, each) for each in every])
-    return reports, server
+    send.run(uploads)
+    send.not_tried([(each.name, each) for each in every], "the run ended before")
+    return send.reports, server

@@ -31,7 +31,6 @@ from imaging_gears.errors import (
     CallingAeTitleError,
     DicomServerError,
     ImagingError,
-    OutOfResourcesError,
     ServiceError,
     TlsRefusedError,
     UnreachableError,
@@ -94,14 +93,12 @@ class DimseServer:
 
     @property
     def trouble(self) -> ImagingError | None:
-        """Return why it was given up, or that it was out of resources last; None while it works.
+        """Return why it was given up, or what it failed by last; None where it has worked since.
 
-        One or two images do not prove that a server is full: it is not given up for them.
+        A few images do not prove that a server is full or down: it is not given up for them.
         """
-        last = self._breaker.last
-        if self._breaker.given_up is not None or last is None:
-            return self.given_up
-        return self._error(last, _SENDING) if last.kind is OutOfResourcesError else None
+        last = self._breaker.given_up or self._breaker.last
+        return None if last is None else self._error(last, _SENDING)
 
     def look_up(self) -> None:
         """Verify that the server's name can be resolved; an address is no name.
