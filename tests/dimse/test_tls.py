@@ -7,6 +7,7 @@ import ssl
 import subprocess
 import threading
 import time
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import rsa
 
+from imaging_gears.adapters.dimse.sockets import TlsSocket
 from imaging_gears.adapters.dimse.tls import PROFILES, ClientTls, certificates_folder
 from imaging_gears.errors import CertificateError, ServiceError, TlsFilesError, TlsRefusedError
 from imaging_gears.ports import TlsFiles
@@ -75,6 +77,25 @@ def test_images_arrive_over_tls(tmp_path: Path, pki: Pki, profile: str) -> None:
     assert sorted(stored_data_set(path)[1] for path in scp.files) == sorted(
         each.data for each in items
     )
+
+
+def test_nothing_is_encrypted_for_nothing(
+    tmp_path: Path, pki: Pki, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each call lets other threads run and waits for its turn, whatever it is given."""
+    lengths: list[int] = []
+
+    def encrypted(sock: TlsSocket, pieces: Iterable[bytes | memoryview]) -> bytes:
+        held = [bytes(each) for each in pieces]
+        lengths.append(sum(map(len, held)))
+        return before(sock, held)
+
+    before = TlsSocket.encrypted
+    monkeypatch.setattr(TlsSocket, "encrypted", encrypted)
+    with storescp(tmp_path / "in", *tls_options(pki, pki.server)) as scp:
+        send(server_at(scp.port, tls=pki.files()), [item(at, pixels=70_000) for at in range(3)])
+    assert lengths
+    assert 0 not in lengths
 
 
 @pytest.mark.parametrize("option", ["+px", "+py", "+pz"])

@@ -99,10 +99,10 @@ class DicomSend:
         )
 
     def _contents(self, contents: Contents, report: FileReport) -> None:
+        number = len(self.reports)
         if contents.ignored or contents.empty:
             passed = contents.empty, contents.ignored
-            log.info("file %d: passed over: %d empty, %d no DICOM", len(self.reports), *passed)
-        number = len(self.reports)
+            log.info("file %d: passed over: %d empty, %d no DICOM", number, *passed)
         for each in contents.refused[:REASONS_LOGGED]:
             log.warning("file %d, image %d: %s", number, each.number + 1, each.reason)
         if further := contents.refused[REASONS_LOGGED:]:

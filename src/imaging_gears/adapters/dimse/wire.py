@@ -253,7 +253,8 @@ class Wire:
 
     def _flush(self) -> None:
         batch, self._batch, self._batched = self._batch, [], 0
-        self._write(batch)
+        if batch:  # Encrypting nothing costs as much as encrypting little.
+            self._write(batch)
 
     def _write(self, pieces: list[Buffer]) -> None:
         try:
