@@ -57,6 +57,10 @@ class NotSentError(Exception):
     """An image was not sent: a rate of what failed is worth nothing."""
 
 
+TLS_PAIRS = 3
+"""Pairs of a turn: one is worth little, both processors are busy at both ends."""
+
+
 @dataclass(frozen=True, slots=True)
 class Size:
     """How much is measured."""
@@ -152,8 +156,9 @@ def _tls(folder: Path, upload: Path, size: Size, say: Say) -> list[Figure]:
     files = TlsFiles(key=key, cert=cert, ca=cert)
     options = ("+tls", str(key), str(cert), "+cf", str(cert), "-rc")
     plain, secure = [], []
-    for turn in range(size.turns):
-        say(f"TLS, {turn + 1} of {size.turns}")
+    turns = TLS_PAIRS * size.turns
+    for turn in range(turns):
+        say(f"TLS, {turn + 1} of {turns}")
         with storescp(nodelay=False) as port:
             plain.append(size.small / ours(port, upload).whole)
         with storescp(*options, nodelay=False) as port:
