@@ -78,7 +78,7 @@ class DicomSend:
         except ImagingError as error:
             log.error("file %d: %s: %s", number, error.code, discreet(error.sentence()))
             report.notes.append(ImageNote(outcome="failed", reason=error.message))
-            report.error = error
+            report.errors.append(error)
         except BaseException:
             if not (report.in_series or report.notes):
                 report.notes.append(ImageNote(outcome="failed", reason=UNSENT))
@@ -109,7 +109,8 @@ class DicomSend:
             log.warning("file %d: %d more, which the report has", number, len(further))
         for each in contents.refused:
             # The rows say what it costs; this says what it is, and how to pack it instead.
-            report.error = report.error or each.error
+            if each.error is not None and not report.errors:
+                report.errors.append(each.error)
             report.refuse(
                 ImageNote(
                     outcome="refused",

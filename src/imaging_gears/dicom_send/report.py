@@ -74,7 +74,7 @@ class FileReport:
         sent: images that the server has taken, each counted once.
         left_out: images that were left out on purpose.
         sent_bytes: of the data sets of those that were sent.
-        error: what kept the run from all or some of its images: a download that failed, an archive
+        errors: what kept the run from all or some of its images: a download that failed, an archive
             that can't be read, a file without DICOM.
     """
 
@@ -84,7 +84,7 @@ class FileReport:
     sent: int = 0
     left_out: int = 0
     sent_bytes: int = 0
-    error: ImagingError | None = None
+    errors: list[ImagingError] = field(default_factory=list)
     notes: list[ImageNote] = field(default_factory=list, repr=False)
 
     @property
@@ -97,7 +97,7 @@ class FileReport:
     @property
     def lacks_images(self) -> bool:
         """Whether images were not sent, or not tried, beyond what its cause says."""
-        return self.sent < self.in_series or (self.error is None and self.status != "Complete")
+        return self.sent < self.in_series or (not self.errors and self.status != "Complete")
 
     @property
     def acquisition_id(self) -> str:
@@ -141,9 +141,8 @@ class FileReport:
 def causes(reports: Iterable[FileReport]) -> tuple[ImagingError, ...]:
     """Return what kept the run from files, the first error of each code."""
     first: dict[str, ImagingError] = {}
-    for each in reports:
-        if each.error is not None:
-            first.setdefault(each.error.code, each.error)
+    for error in chain.from_iterable(each.errors for each in reports):
+        first.setdefault(error.code, error)
     return tuple(first.values())
 
 

@@ -14,7 +14,7 @@ import pytest
 from imaging_gears.dicom_send import main
 from imaging_gears.dicom_send.config import SendConfig
 from imaging_gears.dicom_send.main import VERIFY_WAITS, DicomSend
-from imaging_gears.dicom_send.report import FileReport
+from imaging_gears.dicom_send.report import FileReport, causes
 from imaging_gears.dicom_send.world import Upload, World
 from imaging_gears.errors import ArchiveError, HeaderError, NotDicomError, ServiceError
 from imaging_gears.gear.job import parse_config
@@ -133,8 +133,15 @@ def test_an_archive_that_keeps_members_back_is_named_as_that() -> None:
     refused = [FakeRefused(number=at, reason=locked.message, error=locked) for at in (1, 2)]
     reports, _ = run(FakeContents(images("1.1"), refused))
     assert told(reports[0]) == (3, 1, "Incomplete")
-    assert reports[0].error is locked
+    assert reports[0].errors == [locked]
     assert reports[0].lacks_images
+
+    class Silent(FakeServer):
+        def offers(self, pairs: Collection[SyntaxPair]) -> Mapping[SyntaxPair, Offer]:
+            raise ServiceError("The DICOM server", "timed out")
+
+    reports, _ = run(FakeContents(images("1.1"), refused), server=Silent(), dry_run=True)
+    assert [each.code for each in causes(reports)] == ["archive-unreadable", "service-unavailable"]
 
 
 def test_the_log_has_the_first_of_many_refused_images(caplog: pytest.LogCaptureFixture) -> None:
@@ -207,7 +214,7 @@ def test_a_file_without_dicom_has_failed() -> None:
     reports, _ = run(FakeContents(ignored=4))
     assert told(reports[0]) == (0, 0, "Failed")
     assert reports[0].notes[0].reason == "There is no DICOM image in the file."
-    assert isinstance(reports[0].error, NotDicomError)
+    assert [type(each) for each in reports[0].errors] == [NotDicomError]
 
 
 def test_what_is_passed_over_is_counted_by_its_kind(caplog: pytest.LogCaptureFixture) -> None:
@@ -229,7 +236,7 @@ def test_a_file_that_can_not_be_opened_does_not_stop_the_others() -> None:
     reports, server = run(broken, FakeContents(images("1.1")))
     assert [told(each) for each in reports] == [(0, 0, "Failed"), (1, 1, "Complete")]
     assert reports[0].notes[0].reason == "The archive is cut off."
-    assert reports[0].error is broken
+    assert reports[0].errors == [broken]
     assert set(server.archive) == {"1.1"}
 
 
@@ -238,7 +245,7 @@ def test_what_keeps_the_run_from_a_file_is_the_job_s_own_cause() -> None:
     down = ServiceError("Flywheel", "HTTP 500", while_="downloading file f1")
     cut = ArchiveError("The archive is cut off.")
     reports, _ = run(down, cut, FakeContents(images("1.1")))
-    assert [each.error for each in reports] == [down, cut, None]
+    assert [each.errors for each in reports] == [[down], [cut], []]
     assert [each.lacks_images for each in reports] == [False, False, False]
 
 

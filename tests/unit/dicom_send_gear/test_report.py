@@ -57,7 +57,8 @@ def test_each_cause_is_told_once() -> None:
     """By its code, in the order of the files; a file without one adds none."""
     files = [made(0, 0) for _ in range(5)]
     down, gone = ServiceError("Flywheel", "HTTP 500"), NotFoundError("It is gone.")
-    files[1].error, files[2].error, files[4].error = down, gone, ServiceError("Flywheel", "late")
+    files[1].errors, files[2].errors = [down], [gone, down]
+    files[4].errors = [ServiceError("Flywheel", "late")]
     assert causes(files) == (down, gone)
     assert causes(files[:1]) == ()
 
@@ -77,7 +78,7 @@ def test_a_file_lacks_images_unless_nothing_but_its_cause_is_wrong(
 ) -> None:
     """One that was never opened is told by its cause; images that are known count in any case."""
     report = made(*counts)
-    report.error = ServiceError("Flywheel", "HTTP 500") if kept else None
+    report.errors = [ServiceError("Flywheel", "HTTP 500")] if kept else []
     assert report.lacks_images is lacks
 
 
