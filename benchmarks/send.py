@@ -159,9 +159,9 @@ def _tls(folder: Path, upload: Path, size: Size, say: Say) -> list[Figure]:
     turns = TLS_PAIRS * size.turns
     for turn in range(turns):
         say(f"TLS, {turn + 1} of {turns}")
-        with storescp(nodelay=False) as port:
+        with storescp(nodelay=True) as port:
             plain.append(size.small / ours(port, upload).whole)
-        with storescp(*options, nodelay=False) as port:
+        with storescp(*options, nodelay=True) as port:
             secure.append(size.small / ours(port, upload, tls=files).whole)
     ratio = statistics.median(a / b for a, b in zip(secure, plain, strict=True))
     return [
