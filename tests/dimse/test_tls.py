@@ -120,10 +120,10 @@ def test_a_bad_certificate_is_refused(tmp_path: Path, pki: Pki, server: str, sai
     """Expired, of another host, self-signed: nothing is sent, nothing is tried again."""
     waits: list[float] = []
     with storescp(tmp_path / "in", *tls_options(pki, getattr(pki, server))) as scp:
-        client = server_at(scp.port, tls=pki.files(), pause=waits.append)
+        client = server_at(scp.port, tls=pki.files(), pause=waits.append, associations=4)
         with pytest.raises(CertificateError, match=rf"127\.0\.0\.1:{scp.port}.*{said}"):
             client.echo()
-        results = send(client, [item(0), item(1)])
+        results = send(client, [item(at) for at in range(8)])
         assert not scp.files
     assert {each.outcome for each in results.values()} == {"failed"}
     assert all(said in each.reason for each in results.values())
@@ -297,6 +297,30 @@ def test_a_reconnect_keeps_tls(tmp_path: Path, pki: Pki) -> None:
     assert len(doorman.begins) >= 3
     # 0x16 is a TLS handshake record (RFC 8446 5.1); 0x01 would be an A-ASSOCIATE-RQ.
     assert set(doorman.begins) == {b"\x16"}
+
+
+def test_no_association_waits_for_the_handshake_of_the_first_one(tmp_path: Path, pki: Pki) -> None:
+    """On a long way that would take as long as sending an instance over each."""
+    together: list[bool] = []
+    all_here = threading.Barrier(4)
+
+    def serve(connection: socket.socket) -> None:
+        connection.recv(1, socket.MSG_PEEK)
+        try:
+            all_here.wait(1)
+        except threading.BrokenBarrierError:
+            together.append(False)
+        else:
+            together.append(True)
+        doorman.serve(connection)
+
+    with storescp(tmp_path / "in", *tls_options(pki, pki.server)) as scp:
+        doorman = Doorman(scp)
+        with listening(serve) as port:
+            server = server_at(port, tls=pki.files(), associations=4)
+            results = send(server, [item(at) for at in range(8)])
+    assert {each.outcome for each in results.values()} == {"sent"}
+    assert together == [True] * 4
 
 
 def test_a_reconnect_verifies_the_server_again(tmp_path: Path, pki: Pki) -> None:

@@ -69,7 +69,7 @@ class Opening:
 
         Args:
             contexts: at most 128 pairs.
-            reached: is called when the connection stands, over TLS when the handshake is over.
+            reached: is called when the connection stands, before any handshake of TLS.
 
         Raises:
             AssociationLostError: the server can't be reached, or did not answer.

@@ -35,7 +35,7 @@ class RememberingSocket(socket.socket):
         heard: the first bytes of what it has said.
         negotiating: whether the association is not established yet.
         answer_seconds: how long pynetdicom may wait for an answer.
-        reached: is called once when it is connected.
+        reached: is called once when the server has taken the connection, before any handshake.
     """
 
     failure: OSError | None = None
@@ -54,13 +54,14 @@ class RememberingSocket(socket.socket):
         """Connect; over TLS with the handshake."""
         try:
             super().connect(address)
+            if self.reached is not None:
+                # Others may connect meanwhile: on a long way a handshake takes as long as an image.
+                self.reached()
             self._shake_hands()
         except OSError as error:
             self.failure = error
             raise
         self.connected = True
-        if self.reached is not None:
-            self.reached()
 
     def recv(self, buffersize: int = 1024, _flags: int = 0, /) -> bytes:
         """Return the next bytes, none at the end. There is no use for flags here."""
