@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import struct
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -17,7 +18,7 @@ from imaging_gears.adapters.dimse.requestor import Limits
 from imaging_gears.adapters.dimse.server import DimseServer
 from imaging_gears.ports import Peer, Sent
 from tests.dcmtk import StoreScp
-from tests.dimse.items import CT, MR, Item, converted
+from tests.dimse.items import CT, EXPLICIT, MR, Item, converted
 from tests.local_ports import free_port
 from tests.waiting import LONG, until
 
@@ -178,3 +179,37 @@ def no_thread_left(named: str = "") -> Iterator[None]:
         return not any(each.name.startswith(named) for each in new)
 
     until(ended, "all threads have ended")
+
+
+# --- What a server of a test's own says
+
+
+def stored() -> bytes:
+    """A P-DATA-TF with a C-STORE-RSP, status 0000, to message 1 (PS3.7 9.3.1.2)."""
+    command = b"".join(
+        struct.pack("<HHLH", 0, element, 2, value)
+        for element, value in ((0x0100, 0x8001), (0x0120, 1), (0x0800, 0x0101), (0x0900, 0))
+    )
+    return struct.pack(">BxLLBB", 4, len(command) + 6, len(command) + 2, 1, 3) + command
+
+
+def pass_pdu(connection: socket.socket) -> None:
+    """Read one PDU (PS3.8 9.3.1); it may come in several pieces, which no `recv` tells apart."""
+    head = connection.recv(struct.calcsize(">BxL"), socket.MSG_WAITALL)
+    connection.recv(struct.unpack(">BxL", head)[1], socket.MSG_WAITALL)
+
+
+def accept_of() -> bytes:
+    """An A-ASSOCIATE-AC that accepts the contexts 1 and 3 (PS3.8 9.3.3)."""
+
+    def entry(kind: int, value: bytes) -> bytes:
+        return struct.pack(">BxH", kind, len(value)) + value
+
+    contexts = b"".join(
+        entry(0x21, struct.pack(">BxBx", number, 0) + entry(0x40, syntax.encode()))
+        for number, syntax in ((1, EXPLICIT), (3, "1.2.840.10008.1.2"))
+    )
+    user = entry(0x50, entry(0x51, struct.pack(">L", 16384)) + entry(0x52, b"1.2.3"))
+    body = struct.pack(">H2x16s16s32x", 1, b"SCP".ljust(16), b"FLYWHEEL".ljust(16))
+    body += entry(0x10, b"1.2.840.10008.3.1.1.1") + contexts + user
+    return struct.pack(">BxL", 2, len(body)) + body

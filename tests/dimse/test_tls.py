@@ -7,7 +7,6 @@ import ssl
 import subprocess
 import threading
 import time
-from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,18 +14,21 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from imaging_gears.adapters.dimse.sockets import TlsSocket
+from imaging_gears.adapters.dimse.sockets import TlsSocket, secured
 from imaging_gears.adapters.dimse.tls import PROFILES, ClientTls, certificates_folder
+from imaging_gears.adapters.dimse.wire import Wire
 from imaging_gears.errors import CertificateError, ServiceError, TlsFilesError, TlsRefusedError
 from imaging_gears.ports import TlsFiles
 from tests.dcmtk import StoreScp
 from tests.dimse.items import item, stored_data_set
 from tests.dimse.peers import (
     QUICK,
+    accept_of,
     listening,
     peer,
     send,
     server_at,
+    stored,
     storescp,
 )
 from tests.local_ports import free_port
@@ -79,23 +81,22 @@ def test_images_arrive_over_tls(tmp_path: Path, pki: Pki, profile: str) -> None:
     )
 
 
-def test_nothing_is_encrypted_for_nothing(
+def test_an_image_is_encrypted_in_one_call(
     tmp_path: Path, pki: Pki, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each call lets other threads run and waits for its turn, whatever it is given."""
     lengths: list[int] = []
 
-    def encrypted(sock: TlsSocket, pieces: Iterable[bytes | memoryview]) -> bytes:
-        held = [bytes(each) for each in pieces]
-        lengths.append(sum(map(len, held)))
-        return before(sock, held)
+    def send_(sock: TlsSocket, data: bytes) -> int:
+        lengths.append(len(data))
+        return before(sock, data)
 
-    before = TlsSocket.encrypted
-    monkeypatch.setattr(TlsSocket, "encrypted", encrypted)
+    before = TlsSocket.send
+    monkeypatch.setattr(TlsSocket, "send", send_)
+    items = [item(at, pixels=70_000) for at in range(3)]
     with storescp(tmp_path / "in", *tls_options(pki, pki.server)) as scp:
-        send(server_at(scp.port, tls=pki.files()), [item(at, pixels=70_000) for at in range(3)])
-    assert lengths
-    assert 0 not in lengths
+        send(server_at(scp.port, tls=pki.files(), associations=1), items)
+    assert [length > 70_000 for length in lengths] == [False, True, True, True, False]
 
 
 @pytest.mark.parametrize("option", ["+px", "+py", "+pz"])
@@ -245,6 +246,61 @@ def test_a_handshake_that_drips_is_not_waited_for(pki: Pki) -> None:
     assert time.monotonic() - begin < 20
 
 
+def test_a_slow_tls_server_is_waited_for_while_something_moves(
+    pki: Pki, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is encrypted in one call takes longer than the time-out; its bytes keep moving."""
+    big = item(0, pixels=300_000)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(pki.server.cert, pki.server.key)
+
+    def slow(connection: socket.socket) -> None:
+        with context.wrap_socket(connection, server_side=True) as wrapped:
+            wrapped.recv(9999)
+            wrapped.sendall(accept_of())
+            left = big.length
+            while left > 0 and (data := wrapped.recv(16384)):
+                left -= len(data)
+                time.sleep(0.15)
+            wrapped.sendall(stored())
+            while wrapped.recv(65536):
+                pass
+
+    def with_little_room(wire: Wire, sock: socket.socket, *limits: float) -> None:
+        made(wire, sock, int(limits[0]), limits[1])
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 8192)
+
+    made = Wire.__init__
+    monkeypatch.setattr(Wire, "__init__", with_little_room)
+    with listening(slow, receive_buffer=8192) as port:
+        limits = replace(QUICK, progress=1.0, tries=1)
+        server = server_at(port, tls=pki.files(), limits=limits, associations=1)
+        begin = time.monotonic()
+        results = send(server, [big])
+    assert results[0].outcome == "sent"
+    assert time.monotonic() - begin > 2 * 1.0
+
+
+def test_what_a_tls_server_ends_with_while_it_is_sent_to_is_the_reason(pki: Pki) -> None:
+    """It is read after the failure of sending."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(pki.server.cert, pki.server.key)
+
+    def serve(connection: socket.socket) -> None:
+        with context.wrap_socket(connection, server_side=True) as wrapped:
+            wrapped.recv(9999)
+            wrapped.sendall(accept_of())
+            wrapped.recv(16384)
+            # A-ABORT by the provider, invalid PDU parameter value (PS3.8 9.3.8).
+            wrapped.sendall(bytes([7, 0, 0, 0, 0, 4, 0, 0, 2, 6]))
+
+    with listening(serve) as port:
+        limits = replace(QUICK, tries=1, waits=())
+        server = server_at(port, tls=pki.files(), limits=limits, associations=1)
+        results = send(server, [item(0, pixels=30_000_000)])
+    assert results[0].reason == "aborted by the server's provider: invalid PDU parameter value"
+
+
 class Doorman:
     """Relays connections to a server, and notes with what bytes each one begins."""
 
@@ -274,6 +330,31 @@ def _pour(source: socket.socket, target: socket.socket) -> None:
             end.shutdown(socket.SHUT_RDWR)
         except OSError:
             continue
+
+
+def test_nothing_is_sent_in_the_clear_after_a_shutdown_or_before_the_handshake(pki: Pki) -> None:
+    """Another thread may end the connection while one is about to send."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(pki.server.cert, pki.server.key)
+    taken: list[bytes] = []
+    arrived = threading.Event()
+
+    def serve(connection: socket.socket) -> None:
+        with context.wrap_socket(connection, server_side=True) as wrapped:
+            taken.append(socket.socket.recv(wrapped, 65536))
+        arrived.set()
+
+    with listening(serve) as port:
+        made = secured(socket.socket(), ClientTls(pki.files()).context(), "127.0.0.1")
+        with made:
+            with pytest.raises(ConnectionAbortedError):
+                made.send(b"identity")
+            made.connect(("127.0.0.1", port))
+            made.shutdown(socket.SHUT_RD)
+            assert made.send(b"identity") == len(b"identity")
+            assert arrived.wait(LONG)
+    assert taken[0]
+    assert b"identity" not in taken[0]
 
 
 def test_a_reconnect_keeps_tls(tmp_path: Path, pki: Pki) -> None:

@@ -20,7 +20,7 @@ import pynetdicom
 from pynetdicom import AE
 from pynetdicom.transport import AddressInformation, AssociationSocket
 
-from imaging_gears.adapters.dimse.sockets import RememberingSocket, TlsSocket
+from imaging_gears.adapters.dimse.sockets import RememberingSocket, secured
 from imaging_gears.adapters.dimse.tls import ClientTls
 from imaging_gears.errors import UnexpectedError
 
@@ -77,11 +77,11 @@ class Dialler:
             if self.hung_up:
                 sock.close()
                 raise ConnectionAbortedError
-            if self.tls is None:
-                made = RememberingSocket(fileno=sock.detach())
-            else:
-                made = TlsSocket(fileno=sock.detach())
-                made.secure(self.tls.context(), options["server_hostname"])
+            made = (
+                RememberingSocket(fileno=sock.detach())
+                if self.tls is None
+                else secured(sock, self.tls.context(), options["server_hostname"])
+            )
             made.answer_seconds = self.limits.answer
             made.reached = self.reached
             self.sock = made

@@ -7,15 +7,12 @@ the failure, and never wait longer than they are told.
 from __future__ import annotations
 
 import contextlib
-import math
 import socket
 import ssl
-import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any, Final
 
 _QUICKACK: Final[int | None] = getattr(socket, "TCP_QUICKACK", None)
-_AT_ONCE: Final = 65536
 
 
 def acknowledge_at_once(sock: socket.socket) -> None:
@@ -65,8 +62,12 @@ class RememberingSocket(socket.socket):
 
     def recv(self, buffersize: int = 1024, _flags: int = 0, /) -> bytes:
         """Return the next bytes, none at the end. There is no use for flags here."""
+        if self.negotiating:
+            # A server that has written its TLS tickets keeps its answer to the request back until
+            # they are acknowledged: 40 ms.
+            acknowledge_at_once(self)
         try:
-            data = self._next(buffersize)
+            data = super().recv(buffersize)
         except OSError as error:
             self.failure = self.failure or error
             raise
@@ -74,85 +75,41 @@ class RememberingSocket(socket.socket):
         self.heard = self.heard or data
         return data
 
-    def _next(self, size: int) -> bytes:
-        if self.negotiating:
-            # A server that has written its TLS tickets keeps its answer to the request back until
-            # they are acknowledged: 40 ms.
-            acknowledge_at_once(self)
-        return super().recv(size)
-
     def _shake_hands(self) -> None:
         pass
 
 
-class TlsSocket(RememberingSocket):
-    """TLS over a socket, encrypted in memory: a call to the system for a batch, not for a record.
+class TlsSocket(RememberingSocket, ssl.SSLSocket):
+    """TLS over a socket. It is made by `secured`, and never sends or takes anything in the clear.
 
-    `ssl.SSLSocket` calls the system for every 16 KiB, and its `send` has one time-out for all that
-    it is given. Here ciphertext is sent like any other bytes, and each step of it has its own.
+    A `send` encrypts and sends all that it is given, a record of 16 KiB after the other, without
+    waiting in between for the turn of its thread: the server decrypts the first ones meanwhile.
     """
 
-    _tls: ssl.SSLObject
-    _incoming: ssl.MemoryBIO
-    _outgoing: ssl.MemoryBIO
+    def shutdown(self, how: int, /) -> None:
+        """End the connection. After that of `ssl`, a thread that uses it went on in the clear."""
+        socket.socket.shutdown(self, how)
 
-    def secure(self, context: ssl.SSLContext, host: str) -> None:
-        """Use TLS from the connection on; `host` is the name that the certificate must have."""
-        self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
-        self._tls = context.wrap_bio(self._incoming, self._outgoing, server_hostname=host)
-
-    def encrypted(self, pieces: Iterable[bytes | memoryview]) -> bytes:
-        """Return what is to be sent for `pieces`."""
-        # One call: each lets other threads run, and waits for its turn afterwards.
-        self._tls.write(b"".join(pieces))
-        return self._outgoing.read()
-
-    def send(self, data: Any, _flags: int = 0, /) -> int:
-        """Send all of `data`, encrypted."""
-        super().sendall(self.encrypted([data]))
-        return len(data)
-
-    def _next(self, size: int) -> bytes:
-        """Return decrypted bytes. Tickets and new keys are dealt with on the way."""
-        if not (self._incoming.pending or self._tls.pending()):
-            # To try first would cost an exception for each answer, more than all the rest.
-            self._feed()
-        while True:
-            try:
-                return self._tls.read(size)
-            except ssl.SSLWantReadError:
-                self._feed()
-            except (ssl.SSLEOFError, ssl.SSLZeroReturnError):
-                return b""
-            finally:
-                self._flush()
+    def send(self, data: Any, flags: int = 0, /) -> int:
+        """Send all of `data`, encrypted. After a time-out the same data must be given again."""
+        if not self.connected:
+            raise ConnectionAbortedError
+        return super().send(data, flags)
 
     def _shake_hands(self) -> None:
-        """Do so within the socket's time-out, however many messages it takes."""
-        until = time.monotonic() + (self.gettimeout() or math.inf)
-        while True:
-            try:
-                self._tls.do_handshake()
-            except ssl.SSLWantReadError:
-                self._flush()
-                self._feed()
-                if time.monotonic() >= until:
-                    raise TimeoutError from None
-            except OSError:
-                # The alert tells the server why. What we know already counts more.
-                with contextlib.suppress(OSError):
-                    self._flush()
-                raise
-            else:
-                return self._flush()
+        self.do_handshake()
 
-    def _feed(self) -> None:
-        data = super()._next(_AT_ONCE)
-        if data:
-            self._incoming.write(data)
-        else:
-            self._incoming.write_eof()
 
-    def _flush(self) -> None:
-        if self._outgoing.pending:
-            super().sendall(self._outgoing.read())
+def secured(sock: socket.socket, context: ssl.SSLContext, host: str) -> TlsSocket:
+    """Return `sock`, not yet connected, as one that uses TLS from the connection on.
+
+    Args:
+        sock: is not of use any more.
+        context: of a client.
+        host: the name that the certificate must have.
+    """
+    context.sslsocket_class = TlsSocket
+    made = context.wrap_socket(sock, server_hostname=host, do_handshake_on_connect=False)
+    assert isinstance(made, TlsSocket)  # noqa: S101 - it is of the class above
+    made.failure = None  # `ssl` has looked whether there is something to read already
+    return made

@@ -8,11 +8,9 @@ it ends a transfer that stands still, however long the whole takes.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import socket
 import struct
 import sys
-import termios
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -47,6 +45,9 @@ each other. What is encrypted is copied for that, so there it is as little as wh
 _BATCH_PIECES: Final = 256  # Linux takes 1,024 in one call
 _SMALL: Final = 4096
 _MAX_RECEIVED: Final = 1024 * 1024
+_TCP_INFO: Final[int | None] = getattr(socket, "TCP_INFO", None)
+_BYTES_ACKED: Final = slice(120, 128)
+"""tcpi_bytes_acked of struct tcp_info (linux/tcp.h), which only ever grows at its end."""
 GOODBYE_SECONDS: Final = 1.0
 """How long a server may take to confirm a release."""
 
@@ -259,8 +260,10 @@ class Wire:
     def _write(self, pieces: list[Buffer]) -> None:
         try:
             if isinstance(self._socket, TlsSocket):
-                pieces = [self._socket.encrypted(pieces)]
-            _write_pieces(self._socket, pieces)
+                # Joined: each call makes a record of its own, and waits for its turn afterwards.
+                _patiently(self._socket, partial(self._socket.send, b"".join(pieces)))
+            else:
+                _write_pieces(self._socket, pieces)
         except OSError as error:
             # A server that aborts while we are sending says so before it closes.
             if isinstance(error, TimeoutError):
@@ -319,24 +322,27 @@ def _write_pieces(sock: socket.socket, pieces: list[Buffer]) -> None:
 
 
 def _patiently(sock: socket.socket, call: Callable[[], T]) -> T:
-    """Return what `call` returns, as often as it takes while the system still gets bytes away.
+    """Return what `call` returns, as often as it takes while the peer confirms further bytes.
 
     On a slow line megabytes wait in the system's buffer: nothing more can be written, nor does the
     server answer, though all is well.
     """
-    waiting = _unsent(sock)
+    confirmed = _confirmed(sock)
     while True:
         try:
             return call()
         except TimeoutError:
-            before, waiting = waiting, _unsent(sock)
-            if waiting >= before:
+            before, confirmed = confirmed, _confirmed(sock)
+            if confirmed <= before:
                 raise
 
 
-def _unsent(sock: socket.socket) -> int:
-    """Return how many bytes the peer has not confirmed yet; 0 where the system does not say."""
-    size = bytearray(4)
-    with contextlib.suppress(OSError):
-        fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, size)
-    return int.from_bytes(size, sys.byteorder)
+def _confirmed(sock: socket.socket) -> int:
+    """Return how many bytes the peer has confirmed (Linux 4.1); 0 where the system does not say."""
+    if _TCP_INFO is None:
+        return 0
+    try:
+        info = sock.getsockopt(socket.IPPROTO_TCP, _TCP_INFO, _BYTES_ACKED.stop)
+    except OSError:
+        return 0
+    return int.from_bytes(info[_BYTES_ACKED], sys.byteorder)
