@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import ssl
+import struct
 import subprocess
 import threading
 import time
@@ -281,8 +282,22 @@ def test_a_slow_tls_server_is_waited_for_while_something_moves(
     assert time.monotonic() - begin > 2 * 1.0
 
 
-def test_what_a_tls_server_ends_with_while_it_is_sent_to_is_the_reason(pki: Pki) -> None:
-    """It is read after the failure of sending."""
+# A-ABORT by the provider, invalid PDU parameter value (PS3.8 9.3.8).
+ABORT = bytes([7, 0, 0, 0, 0, 4, 0, 0, 2, 6])
+
+
+@pytest.mark.parametrize(
+    ("last", "reason"),
+    [
+        (ABORT, "aborted by the server's provider: invalid PDU parameter value"),
+        (b"", "the connection was lost"),
+    ],
+    ids=["aborts", "resets the connection"],
+)
+def test_how_a_tls_server_ends_while_it_is_sent_to_is_the_reason(
+    pki: Pki, last: bytes, reason: str
+) -> None:
+    """What it says is read after the failure of sending."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(pki.server.cert, pki.server.key)
 
@@ -291,14 +306,15 @@ def test_what_a_tls_server_ends_with_while_it_is_sent_to_is_the_reason(pki: Pki)
             wrapped.recv(9999)
             wrapped.sendall(accept_of())
             wrapped.recv(16384)
-            # A-ABORT by the provider, invalid PDU parameter value (PS3.8 9.3.8).
-            wrapped.sendall(bytes([7, 0, 0, 0, 0, 4, 0, 0, 2, 6]))
+            wrapped.sendall(last)
+            if not last:
+                wrapped.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
     with listening(serve) as port:
         limits = replace(QUICK, tries=1, waits=())
         server = server_at(port, tls=pki.files(), limits=limits, associations=1)
         results = send(server, [item(0, pixels=30_000_000)])
-    assert results[0].reason == "aborted by the server's provider: invalid PDU parameter value"
+    assert results[0].reason == reason
 
 
 class Doorman:

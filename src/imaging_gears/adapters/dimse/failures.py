@@ -72,8 +72,8 @@ def socket_text(error: OSError, seconds: float) -> str:
         return f"no progress in {seconds:g} s"
     if isinstance(error, ConnectionRefusedError):
         return "the connection was refused"
-    if isinstance(error, ssl.SSLError):
-        return f"TLS failed ({error.reason or 'unexpected end'})"
-    if isinstance(error, ConnectionError):
+    if isinstance(error, ConnectionError | ssl.SSLEOFError):
         return "the connection was lost"
+    if isinstance(error, ssl.SSLError):
+        return f"TLS failed ({error.reason or 'without a reason'})"
     return (error.strerror or type(error).__name__).lower()
