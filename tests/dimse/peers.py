@@ -195,12 +195,23 @@ def stored() -> bytes:
 
 def pass_pdu(connection: socket.socket) -> None:
     """Read one PDU (PS3.8 9.3.1); it may come in several pieces, which no `recv` tells apart."""
-    head = connection.recv(struct.calcsize(">BxL"), socket.MSG_WAITALL)
-    connection.recv(struct.unpack(">BxL", head)[1], socket.MSG_WAITALL)
+    # A time-out would end MSG_WAITALL with what is there.
+    with connection.makefile("rb", buffering=0) as stream:
+        left = struct.calcsize(">BxL")
+        head = b""
+        while len(head) < left:
+            head += stream.read(left - len(head)) or b""
+        left = struct.unpack(">BxL", head)[1]
+        while left:
+            left -= len(stream.read(left) or b"")
 
 
-def accept_of() -> bytes:
-    """An A-ASSOCIATE-AC that accepts the contexts 1 and 3 (PS3.8 9.3.3)."""
+def accept_of(longest: int = 16384) -> bytes:
+    """An A-ASSOCIATE-AC that accepts the contexts 1 and 3 (PS3.8 9.3.3).
+
+    Args:
+        longest: its Maximum Length (PS3.8 D.1).
+    """
 
     def entry(kind: int, value: bytes) -> bytes:
         return struct.pack(">BxH", kind, len(value)) + value
@@ -209,7 +220,7 @@ def accept_of() -> bytes:
         entry(0x21, struct.pack(">BxBx", number, 0) + entry(0x40, syntax.encode()))
         for number, syntax in ((1, EXPLICIT), (3, "1.2.840.10008.1.2"))
     )
-    user = entry(0x50, entry(0x51, struct.pack(">L", 16384)) + entry(0x52, b"1.2.3"))
+    user = entry(0x50, entry(0x51, struct.pack(">L", longest)) + entry(0x52, b"1.2.3"))
     body = struct.pack(">H2x16s16s32x", 1, b"SCP".ljust(16), b"FLYWHEEL".ljust(16))
     body += entry(0x10, b"1.2.840.10008.3.1.1.1") + contexts + user
     return struct.pack(">BxL", 2, len(body)) + body

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import ssl
 import struct
@@ -62,6 +63,13 @@ class Pki:
 def pki(tmp_path_factory: pytest.TempPathFactory) -> Pki:
     """Certificates, made once."""
     return Pki(tmp_path_factory.mktemp("pki"))
+
+
+def client_socket(pki: Pki) -> TlsSocket:
+    """One that is not connected yet."""
+    made = secured(socket.socket(), ClientTls(pki.files()).context(), "127.0.0.1")
+    made.settimeout(LONG)
+    return made
 
 
 def tls_options(pki: Pki, server: Identity, verify: str = "-rc") -> tuple[str, ...]:
@@ -348,7 +356,7 @@ def _pour(source: socket.socket, target: socket.socket) -> None:
             continue
 
 
-def test_nothing_is_sent_in_the_clear_after_a_shutdown_or_before_the_handshake(pki: Pki) -> None:
+def test_nothing_is_sent_in_the_clear_after_a_shutdown(pki: Pki) -> None:
     """Another thread may end the connection while one is about to send."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(pki.server.cert, pki.server.key)
@@ -360,17 +368,107 @@ def test_nothing_is_sent_in_the_clear_after_a_shutdown_or_before_the_handshake(p
             taken.append(socket.socket.recv(wrapped, 65536))
         arrived.set()
 
-    with listening(serve) as port:
-        made = secured(socket.socket(), ClientTls(pki.files()).context(), "127.0.0.1")
-        with made:
-            with pytest.raises(ConnectionAbortedError):
-                made.send(b"identity")
-            made.connect(("127.0.0.1", port))
-            made.shutdown(socket.SHUT_RD)
-            assert made.send(b"identity") == len(b"identity")
-            assert arrived.wait(LONG)
+    with listening(serve) as port, client_socket(pki) as made:
+        made.connect(("127.0.0.1", port))
+        made.shutdown(socket.SHUT_RD)
+        assert made.send(b"identity") == len(b"identity")
+        assert arrived.wait(LONG)
     assert taken[0]
     assert b"identity" not in taken[0]
+
+
+def test_a_connection_without_tls_takes_and_gives_nothing(pki: Pki) -> None:
+    """As while it is connecting, or once it is closed: `ssl` itself would go on in the clear."""
+    taken: list[bytes] = []
+
+    def serve(connection: socket.socket) -> None:
+        connection.sendall(b"in the clear")
+        taken.append(connection.recv(1))
+
+    with listening(serve) as port, client_socket(pki) as made:
+        socket.socket.connect(made, ("127.0.0.1", port))
+        for use in (made.send, made.sendall):
+            with pytest.raises(OSError, match="not connected"):
+                use(b"identity")
+        with pytest.raises(OSError, match="not connected"):
+            made.recv(1)
+    assert taken == [b""]
+
+
+def test_what_is_closed_in_the_handshake_leaves_other_files_alone(tmp_path: Path, pki: Pki) -> None:
+    """A cancelled job closes what another thread uses; the next file has the descriptor's number.
+
+    OpenSSL, woken by the end of the connection, would read that file and write an alert to it.
+    """
+    content = b"\x17\x03\x03\x00\x05HELLO" * 400  # records of TLS (RFC 8446 5.1)
+    path = tmp_path / "file"
+    begun = threading.Event()
+
+    def hang(connection: socket.socket) -> None:
+        connection.recv(9999)
+        begun.set()
+        connection.recv(1)
+
+    def connect(made: TlsSocket) -> None:
+        with contextlib.suppress(OSError):
+            made.connect(("127.0.0.1", port))
+
+    with listening(hang) as port:
+        for _ in range(20):
+            path.write_bytes(content)
+            begun.clear()
+            made = client_socket(pki)
+            number = made.fileno()
+            thread = threading.Thread(target=connect, args=(made,))
+            thread.start()
+            assert begun.wait(LONG)
+            made.shutdown(socket.SHUT_RDWR)
+            made.close()
+            with path.open("r+b", buffering=0) as file:
+                thread.join()
+                assert (file.fileno(), file.tell()) == (number, 0)
+            assert path.read_bytes() == content
+
+
+def test_an_answer_that_drips_is_waited_for(pki: Pki) -> None:
+    """Its record takes longer than the time-out; its bytes keep coming."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(pki.server.cert, pki.server.key)
+    dripping = threading.Event()
+
+    def serve(connection: socket.socket) -> None:
+        with context.wrap_socket(connection, server_side=True) as wrapped:
+            wrapped.recv(9999)
+            wrapped.sendall(accept_of())
+            while not wrapped.recv(65536).endswith(data[-100:]):
+                pass
+            dripping.set()
+            wrapped.sendall(stored())
+            wrapped.recv(65536)
+
+    def relay(connection: socket.socket) -> None:
+        with socket.create_connection(("127.0.0.1", inner), timeout=LONG) as server:
+            back = threading.Thread(target=drip, args=(server, connection))
+            back.start()
+            _pour(connection, server)
+            back.join()
+
+    def drip(source: socket.socket, target: socket.socket) -> None:
+        while taken := source.recv(65536):
+            for at in range(0, len(taken), 16):
+                if dripping.is_set():
+                    time.sleep(0.5)
+                target.sendall(taken[at : at + 16])
+
+    one = item(0)
+    data = one.data
+    with listening(serve) as inner, listening(relay) as port:
+        limits = replace(QUICK, progress=1.0, tries=1, waits=())
+        server = server_at(port, tls=pki.files(), limits=limits, associations=1)
+        begin = time.monotonic()
+        results = send(server, [one])
+    assert results[0].outcome == "sent"
+    assert time.monotonic() - begin > 2 * 1.0
 
 
 def test_a_reconnect_keeps_tls(tmp_path: Path, pki: Pki) -> None:
@@ -484,6 +582,15 @@ def test_a_damaged_or_locked_key_is_named(tmp_path: Path, pki: Pki) -> None:
         server_at(free_port(), tls=pki.files(key=damaged))
     with pytest.raises(TlsFilesError, match="encrypted with a password"):
         server_at(free_port(), tls=pki.files(key=locked))
+
+
+def test_a_key_of_another_certificate_is_named(tmp_path: Path, pki: Pki) -> None:
+    """Of the same type or of another one."""
+    rsa_key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    other = self_signed(tmp_path, "rsa", rsa_key)
+    for key, cert in ((pki.client.key, other.cert), (other.key, pki.client.cert)):
+        with pytest.raises(TlsFilesError, match="not the key of the certificate"):
+            server_at(free_port(), tls=pki.files(key=key, cert=cert))
 
 
 def test_a_key_that_is_too_short_for_tls_is_named_as_that(tmp_path: Path, pki: Pki) -> None:

@@ -260,11 +260,12 @@ def test_more_than_announced_is_refused() -> None:
         list(framer.feed(b"d"))
 
 
-def test_an_association_that_takes_no_data_is_lost() -> None:
-    """A Maximum Length that leaves no room for a byte of data can't be kept."""
+@pytest.mark.parametrize("longest", [1, 6, 7])
+def test_an_association_that_takes_no_data_is_lost(longest: int) -> None:
+    """A Maximum Length that leaves no room for two bytes of data can't be kept."""
     ours, theirs = socket.socketpair()
     with theirs, pytest.raises(AssociationLostError, match="long enough"):
-        Wire(ours, 6, 1)
+        Wire(ours, longest, 1)
 
 
 def p_data(values: list[tuple[int, bytes]]) -> bytes:

@@ -72,7 +72,7 @@ def socket_text(error: OSError, seconds: float) -> str:
         return f"no progress in {seconds:g} s"
     if isinstance(error, ConnectionRefusedError):
         return "the connection was refused"
-    if isinstance(error, ConnectionError | ssl.SSLEOFError):
+    if isinstance(error, ConnectionError | ssl.SSLEOFError | ssl.SSLSyscallError):
         return "the connection was lost"
     if isinstance(error, ssl.SSLError):
         return f"TLS failed ({error.reason or 'without a reason'})"

@@ -177,7 +177,7 @@ class Opening:
 
 
 _NO_WAY: Final = "no connection can be made from here"
-_CUT: Final = (ConnectionResetError, BrokenPipeError, ssl.SSLEOFError)
+_CUT: Final = (ConnectionResetError, BrokenPipeError, ssl.SSLEOFError, ssl.SSLSyscallError)
 # PS3.8 9.3: an association request is answered by A-ASSOCIATE-AC, A-ASSOCIATE-RJ or A-ABORT.
 _ANSWERS: Final = frozenset({b"\x02", b"\x03", b"\x07"})
 _TLS_ALERT: Final = b"\x15\x03"  # RFC 8446 5.1

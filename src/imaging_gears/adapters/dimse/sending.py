@@ -78,8 +78,8 @@ class Sending:
     def _run(self, worker: Worker) -> None:
         try:
             if worker.further:
-                # A server that is down is tried once. For its answer to the first association, or
-                # its handshake, none waits: on a long way that takes as long as an instance.
+                # A server that can't be reached is tried once. For its handshake, or its answer to
+                # the first association, none waits: on a long way that takes as long as an image.
                 self._workers.reached.wait()
             while self._enter(worker):
                 epoch = self._breaker.begin()

@@ -7,10 +7,13 @@ the failure, and never wait longer than they are told.
 from __future__ import annotations
 
 import contextlib
+import errno
+import os
 import socket
 import ssl
+import threading
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, Self
 
 _QUICKACK: Final[int | None] = getattr(socket, "TCP_QUICKACK", None)
 
@@ -84,7 +87,26 @@ class TlsSocket(RememberingSocket, ssl.SSLSocket):
 
     A `send` encrypts and sends all that it is given, a record of 16 KiB after the other, without
     waiting in between for the turn of its thread: the server decrypts the first ones meanwhile.
+
+    OpenSSL knows the descriptor by its number. If it were closed while a thread is in OpenSSL, that
+    would go on with whatever file or connection is given the number next: so `close` waits.
     """
+
+    _in_use: threading.Lock
+    _sslobj: object | None  # of `ssl.SSLSocket`
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
+        """Make one, for `ssl.SSLContext.wrap_socket`."""
+        made = super().__new__(cls, *args, **kwargs)
+        made._in_use = threading.Lock()
+        return made
+
+    def close(self) -> None:
+        """End the connection, and close the socket once no thread is in OpenSSL with it."""
+        with contextlib.suppress(OSError):
+            self.shutdown(socket.SHUT_RDWR)
+        with self._in_use:
+            super().close()
 
     def shutdown(self, how: int, /) -> None:
         """End the connection. After that of `ssl`, a thread that uses it went on in the clear."""
@@ -92,12 +114,28 @@ class TlsSocket(RememberingSocket, ssl.SSLSocket):
 
     def send(self, data: Any, flags: int = 0, /) -> int:
         """Send all of `data`, encrypted. After a time-out the same data must be given again."""
-        if not self.connected:
-            raise ConnectionAbortedError
-        return super().send(data, flags)
+        with self._in_use:
+            self._check_tls()
+            return super().send(data, flags)
+
+    def sendall(self, data: Any, flags: int = 0, /) -> None:
+        """Send all of `data`, encrypted."""
+        self.send(data, flags)
+
+    def recv(self, buffersize: int = 1024, flags: int = 0, /) -> bytes:
+        """Return the next bytes, decrypted, none at the end."""
+        with self._in_use:
+            self._check_tls()
+            return super().recv(buffersize, flags)
 
     def _shake_hands(self) -> None:
-        self.do_handshake()
+        with self._in_use:
+            self._check_tls()
+            self.do_handshake()
+
+    def _check_tls(self) -> None:
+        if self._sslobj is None:  # Not connected yet, or closed: `ssl` would go on in the clear.
+            raise OSError(errno.ENOTCONN, os.strerror(errno.ENOTCONN))
 
 
 def secured(sock: socket.socket, context: ssl.SSLContext, host: str) -> TlsSocket:

@@ -64,6 +64,8 @@ _CERTIFICATE_ALERTS: Final = (
     "ACCESS_DENIED",
     "DECRYPT_ERROR",
 )
+# Another key, or one of another type than that of the certificate.
+_NOT_ITS_KEY: Final = ("KEY_VALUES_MISMATCH", "TYPE_MISMATCH", "NO_CERTIFICATE_ASSIGNED")
 # What OpenSSL's security level says of a key or signature of ours.
 _TOO_WEAK: Final = ("_TOO_SMALL", "_TOO_WEAK")
 _NO_TLS: Final = ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "HTTP_REQUEST", "PACKET_LENGTH")
@@ -144,7 +146,7 @@ def _identify(context: ssl.SSLContext, files: TlsFiles) -> None:
         message = "The input key is encrypted with a password; the gear can't ask for it."
         raise TlsFilesError(message, location="key") from error
     except ssl.SSLError as error:
-        if "KEY_VALUES_MISMATCH" in (error.reason or "") or "TYPE_MISMATCH" in (error.reason or ""):
+        if any(word in (error.reason or "") for word in _NOT_ITS_KEY):
             message = "The input key is not the key of the certificate in the input cert."
             raise TlsFilesError(message, location="key") from error
         if (error.reason or "").endswith(_TOO_WEAK):

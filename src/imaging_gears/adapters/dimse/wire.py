@@ -33,6 +33,7 @@ _PDV: Final = struct.Struct(">LBB")
 # Message control header, PS3.8 E.2.
 _COMMAND, _LAST = 1, 2
 _PDV_OVERHEAD: Final = 6
+_EVEN: Final = 2
 _NO_BODY: Final = bytes(4)
 
 PDU_CAP: Final = 256 * 1024
@@ -47,7 +48,8 @@ _SMALL: Final = 4096
 _MAX_RECEIVED: Final = 1024 * 1024
 _TCP_INFO: Final[int | None] = getattr(socket, "TCP_INFO", None)
 _BYTES_ACKED: Final = slice(120, 128)
-"""tcpi_bytes_acked of struct tcp_info (linux/tcp.h), which only ever grows at its end."""
+_BYTES_RECEIVED: Final = slice(128, 136)
+"""Where they stand in struct tcp_info (linux/tcp.h), which only ever grows at its end."""
 GOODBYE_SECONDS: Final = 1.0
 """How long a server may take to confirm a release."""
 
@@ -120,13 +122,14 @@ class Wire:
     """
 
     def __init__(self, sock: socket.socket, max_length: int, seconds: float) -> None:
-        if 0 < max_length <= _PDV_OVERHEAD:
+        if 0 < max_length < _PDV_OVERHEAD + _EVEN:
             sock.close()
             raise AssociationLostError("the server takes no PDU that is long enough to hold data")
         self._socket = sock
         self._seconds = seconds
         self._at_once = _GATHERED if isinstance(sock, TlsSocket) else _AT_ONCE
-        self._room = min(max_length or PDU_CAP, PDU_CAP) - _PDV_OVERHEAD
+        # A fragment is of even length (PS3.8 annex E.1), whatever limit the server sets.
+        self._room = (min(max_length or PDU_CAP, PDU_CAP) - _PDV_OVERHEAD) // _EVEN * _EVEN
         self._received = bytearray()
         self._batch: list[Buffer] = []
         self._batched = 0
@@ -322,27 +325,31 @@ def _write_pieces(sock: socket.socket, pieces: list[Buffer]) -> None:
 
 
 def _patiently(sock: socket.socket, call: Callable[[], T]) -> T:
-    """Return what `call` returns, as often as it takes while the peer confirms further bytes.
+    """Return what `call` returns, as often as it takes while bytes move, either way.
 
     On a slow line megabytes wait in the system's buffer: nothing more can be written, nor does the
-    server answer, though all is well.
+    server answer, though all is well. And what `ssl` takes or gives is whole records.
     """
-    confirmed = _confirmed(sock)
+    moved = _moved(sock)
     while True:
         try:
             return call()
         except TimeoutError:
-            before, confirmed = confirmed, _confirmed(sock)
-            if confirmed <= before:
+            before, moved = moved, _moved(sock)
+            if moved <= before:
                 raise
 
 
-def _confirmed(sock: socket.socket) -> int:
-    """Return how many bytes the peer has confirmed (Linux 4.1); 0 where the system does not say."""
+def _moved(sock: socket.socket) -> int:
+    """Return how many bytes the peer has confirmed, and how many have come from it (Linux 4.1).
+
+    0 where the system does not say.
+    """
     if _TCP_INFO is None:
         return 0
     try:
-        info = sock.getsockopt(socket.IPPROTO_TCP, _TCP_INFO, _BYTES_ACKED.stop)
+        info = sock.getsockopt(socket.IPPROTO_TCP, _TCP_INFO, _BYTES_RECEIVED.stop)
     except OSError:
         return 0
-    return int.from_bytes(info[_BYTES_ACKED], sys.byteorder)
+    counts = (info[_BYTES_ACKED], info[_BYTES_RECEIVED])
+    return sum(int.from_bytes(each, sys.byteorder) for each in counts)
