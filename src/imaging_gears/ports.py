@@ -420,8 +420,10 @@ class DicomServer(Protocol):
         the iterator ends all associations.
         """
 
-    def stored(self, items: Sequence[Sendable]) -> frozenset[str] | None:
-        """Return which SOP instance UIDs of `items` the server has; None: it offers no C-FIND.
+    def stored(self, items: Sequence[Sendable]) -> Mapping[str, bool] | None:
+        """Return by SOP instance UID whether the server has it; None: it offers no C-FIND.
+
+        What can't be asked for, because it has no study or series UID, is left out.
 
         Raises:
             ConfigError: the server does not want us.

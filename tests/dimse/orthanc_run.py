@@ -58,12 +58,12 @@ def _sent(scp: Orthanc, tls: TlsFiles | None) -> dict[str, Any]:
     server.echo()
     results = send(server, items)
     missing = item(99)
-    stored = server.stored([*items, missing]) or frozenset()
+    stored = server.stored([*items, missing]) or {}
     return {
         "outcomes": [results[at].outcome for at in range(len(items))],
         "reasons": [results[at].reason for at in range(len(items))],
-        "stored": len(stored),
-        "missing": missing.sop_instance_uid in stored,
+        "stored": sum(stored.values()),
+        "missing": stored.get(missing.sop_instance_uid),
         "equal": [_is_of(scp.file(each.sop_instance_uid), each) for each in items],
     }
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+import struct
 import threading
 import time
 from collections.abc import Iterator
@@ -35,11 +37,14 @@ from tests.dimse.items import (
 from tests.dimse.peers import (
     QUICK,
     aborts_at,
+    accept_of,
     listening,
     no_thread_left,
+    pass_pdu,
     scripted,
     send,
     server_at,
+    stored,
     storescp,
 )
 from tests.local_ports import free_port
@@ -76,6 +81,30 @@ def test_the_servers_maximum_length_is_kept(tmp_path: Path, length: int) -> None
     assert sorted(stored_data_set(path)[1] for path in scp.files) == sorted(
         each.data for each in items
     )
+
+
+@pytest.mark.parametrize("longest", [8, 9, 4097, 16383])
+def test_fragments_are_of_even_length_whatever_the_servers_maximum(longest: int) -> None:
+    """PS3.8 annex E.1; DCMTK aborts at an odd one."""
+    one = item(0, pixels=4 * longest)
+    pdus: list[bytes] = []
+
+    def serve(connection: socket.socket) -> None:
+        pass_pdu(connection)
+        connection.sendall(accept_of(longest))
+        with connection.makefile("rb") as stream:
+            # The last fragment of a data set has the message control header 2 (PS3.8 E.2).
+            while not (pdus and pdus[-1][5] == 2):
+                _, length = struct.unpack(">BxL", stream.read(6))
+                pdus.append(stream.read(length))
+        connection.sendall(stored())
+        pass_pdu(connection)
+
+    with listening(serve) as port:
+        assert outcomes(send(server_at(port, associations=1), [one])) == {"sent"}
+    assert max(map(len, pdus)) <= longest
+    assert {len(pdu) % 2 for pdu in pdus} == {0}
+    assert b"".join(pdu[6:] for pdu in pdus if not pdu[5] & 1) == one.data
 
 
 @pytest.mark.parametrize("associations", [1, 2, 8])
@@ -430,6 +459,20 @@ def test_a_server_without_verification_is_asked_for_its_contexts_all_the_same() 
             (MR, EXPLICIT): Offer(transfer_syntax_uid=EXPLICIT)
         }
     assert server.given_up is None
+
+
+def test_a_server_that_ends_the_association_at_an_echo_does_not_offer_it() -> None:
+    """As Orthanc does where C-ECHO is not allowed."""
+
+    def serve(connection: socket.socket) -> None:
+        pass_pdu(connection)
+        connection.sendall(accept_of())
+        pass_pdu(connection)
+        connection.sendall(bytes([7, 0, 0, 0, 0, 4, 0, 0, 0, 0]))  # A-ABORT, PS3.8 9.3.8
+        connection.recv(1)
+
+    with listening(serve) as port:
+        assert server_at(port).echo() is False
 
 
 def test_echo_and_find_of_a_storage_server(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ sys.exit(run.main())
 def test_jobs_that_end_in_the_same_second_have_a_report_each(session: Session) -> None:
     """Each of three is the newest version of its name, and its rows of images are beside it."""
     site = session.sandbox.site
-    first = session.acquisition("T1", zipped(*slices(1), b"DICM"), "Quixote1.zip")
+    first = session.acquisition("T1", zipped(*slices(1), bytes(4)), "Quixote1.zip")
     acquisition = site.file(first)["parent_ref"]["id"]
     ids = [first]
     for number in (2, 3):

@@ -54,6 +54,9 @@ _VIDEO: Final = frozenset(
     for number in range(100, 109)
     for end in ("", ".1")  # the second ones may be fragmented
 )
+_MULTI_COMPONENT: Final = frozenset(  # JPEG 2000 Part 2: frames are components, PS3.5 8.2.4
+    {"1.2.840.10008.1.2.4.92", "1.2.840.10008.1.2.4.93"}
+)
 RLE_UID: Final = "1.2.840.10008.1.2.5"  # PS3.5 A.4.2
 
 # PS3.5 7.1.2: these have 2 reserved bytes and a length of 4 bytes, all others a length of 2 bytes.
@@ -71,12 +74,12 @@ def is_deflated(uid: str | None) -> bool:
     return uid in _DEFLATED
 
 
-def is_video(uid: str) -> bool:
-    """Return whether all frames are one stream, so that its fragments say nothing of their number.
+def frames_share_fragments(uid: str) -> bool:
+    """Return whether several frames may be one stream: its fragments don't say how many they are.
 
     In every other encapsulated syntax a fragment holds data of one frame only (PS3.5 A.4).
     """
-    return uid in _VIDEO
+    return uid in _VIDEO or uid in _MULTI_COMPONENT
 
 
 def encoding_of(uid: str | None, start: bytes) -> Encoding:

@@ -32,9 +32,14 @@ def _ae_title(value: str) -> str:
 def _host(value: str) -> str:
     value = value.strip()
     try:
-        return str(ipaddress.ip_address(value))
+        address = ipaddress.ip_address(value)
     except ValueError:
         pass
+    else:
+        if getattr(address, "scope_id", None):
+            message = "no address that counts within one link only (behind its %)"
+            raise ValueError(message)
+        return str(address)
     # What ends in a number is an address with a slip in it, and no name; yet the system would take
     # some of those for an address (0x7f.1 for 127.0.0.1).
     if not _HOST.fullmatch(value) or _NUMBER.fullmatch(value.rstrip(".").rpartition(".")[2]):

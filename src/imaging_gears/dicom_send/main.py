@@ -215,17 +215,25 @@ class DicomSend:
         """Ask the server for the images; one that it has not got was not sent."""
         number = len(self.reports)
         try:
-            lost = self._not_found(arrived)
+            found = self._looked_for(arrived)
         except ImagingError as error:
             log.warning("file %d: not verified: %s", number, discreet(error.message))
             report.notes.append(ImageNote(outcome="not checked", reason=error.message))
             return
-        if lost is None:
+        if found is None:
             log.warning("file %d: not verified: the server offers no C-FIND", number)
             reason = "the server offers no C-FIND"
             report.notes.append(ImageNote(outcome="not checked", reason=reason))
             return
-        log.info("file %d: the server has %d images", number, len(arrived) - len(lost))
+        lost, unasked = found
+        log.info(
+            "file %d: the server has %d images", number, len(arrived) - len(lost) - len(unasked)
+        )
+        for each in unasked:
+            reason = "C-FIND can't ask for it: it has no StudyInstanceUID or no SeriesInstanceUID"
+            report.notes.append(_note(each, "not checked", reason))
+        if unasked:
+            log.warning("file %d: C-FIND can't ask for %d of them", number, len(unasked))
         for each in lost:
             report.sent -= 1
             del self.sent[each.sop_instance_uid]
@@ -234,8 +242,12 @@ class DicomSend:
         if lost:
             log.warning("file %d: C-FIND does not find %d of them", number, len(lost))
 
-    def _not_found(self, arrived: Sequence[Image]) -> Sequence[Image] | None:
-        """Return which images the server has not got; None: it offers no C-FIND.
+    def _looked_for(
+        self, arrived: Sequence[Image]
+    ) -> tuple[Sequence[Image], Sequence[Image]] | None:
+        """Return which images the server has not got, and which can't be asked for.
+
+        None: it offers no C-FIND.
 
         Some servers answer C-STORE first and index the image then: what is missing is asked for
         again, for some seconds.
@@ -243,7 +255,7 @@ class DicomSend:
         Raises:
             ImagingError: as `ports.DicomServer.stored` does.
         """
-        missing = arrived
+        missing, unasked = arrived, list[Image]()
         for seconds in (0.0, *VERIFY_WAITS):
             if seconds:
                 self.world.pause(seconds)
@@ -253,10 +265,11 @@ class DicomSend:
             self.world.progress()
             if stored is None:
                 return None
-            missing = [each for each in missing if each.sop_instance_uid not in stored]
+            unasked += [each for each in missing if each.sop_instance_uid not in stored]
+            missing = [each for each in missing if stored.get(each.sop_instance_uid) is False]
             if not missing:
                 break
-        return missing
+        return missing, unasked
 
     def _offer_each(
         self, images: Mapping[int, Image], report: FileReport, reasons: Counter[str]

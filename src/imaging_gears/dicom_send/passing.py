@@ -55,10 +55,20 @@ def lost_image(prefix: bytes, name: str | None, folders: AbstractSet[str]) -> st
     if not prefix:
         return "It is empty, and named as images are: cut off."
     if len(prefix) < _SHORTEST:
+        if not has_suffix and _is_text(prefix):
+            return None  # A note, a checksum; what is cut off of a DICOM has NUL bytes.
         return "It is shorter than the start of any DICOM, and named as images are: cut off."
     if not any(prefix[:_SHORTEST]):
         return "It begins with NUL bytes only, and is named as images are: zeroed, or not written."
     return "It is no DICOM, and named as images are." if has_suffix else None
+
+
+def _is_text(data: bytes) -> bool:
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return False
+    return all(each.isprintable() or each in "\t\r\n" for each in text)
 
 
 def _path(name: str | None) -> PurePosixPath:

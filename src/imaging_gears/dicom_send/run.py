@@ -241,8 +241,8 @@ def _echo(server: DicomServer) -> None:
         remarks.append("answered" if offered else "not offered")
     if not offered:
         log.warning(
-            "the server refuses the presentation context of verification (C-ECHO); it may take"
-            " images all the same, and is asked for theirs"
+            "the server does not offer C-ECHO: it refuses the presentation context, or ends the"
+            " association at the request; it may take images all the same, and is asked for theirs"
         )
 
 

@@ -27,8 +27,8 @@ from imaging_gears.dicom.transfer_syntax import (
     RLE_UID,
     SHORT_VRS,
     Encoding,
+    frames_share_fragments,
     is_deflated,
-    is_video,
 )
 from imaging_gears.dicom.uid import is_uid
 from imaging_gears.dicom_send.images import PIXEL_TAGS, frames, has_pixels, pixel_bytes
@@ -212,7 +212,7 @@ class Walk:
     def _check_fragments(self, fragments: int) -> None:
         """Refuse compressed pixel data that can't be those of all frames (PS3.5 A.4)."""
         count = frames(self._described)
-        if fragments < (1 if is_video(self.transfer_syntax_uid) else count):
+        if fragments < (1 if frames_share_fragments(self.transfer_syntax_uid) else count):
             raise HeaderError("The compressed pixel data have too few fragments: cut short.")
         if self.transfer_syntax_uid == RLE_UID and fragments > count:  # A.4.2: one for each frame
             raise HeaderError("The compressed pixel data have more fragments than frames.")

@@ -256,6 +256,26 @@ def test_what_is_short_and_not_named_so_is_passed_over(path: Path, name: str) ->
                 assert (contents.ignored, contents.empty) == passed
 
 
+@pytest.mark.parametrize(
+    ("name", "content", "counts"),
+    [
+        ("a/info", b'{"a": 1}', False),
+        ("a/checksums", b"\xef\xbb\xbfM\xc3\xbcller\r\n", False),
+        ("a/IM2", dicom()[:4], True),
+        ("a/IM2", bytes(131), True),
+        ("a/IM2", b"\x08\0\5\0CS\n\0ISO_IR 100", True),
+        ("a/IM2", b"\xff\xfe", True),
+        ("a/2.dcm", b"Not Found", True),
+    ],
+)
+def test_a_short_text_beside_images_is_passed_over(
+    path: Path, name: str, content: bytes, *, counts: bool
+) -> None:
+    """The start of a DICOM has NUL bytes in it; under an image's suffix a text is no note."""
+    _, refused, ignored = found(path, packed_zip([("a/IM1", dicom()), (name, content)]))
+    assert (len(refused), ignored) == ((1, 0) if counts else (0, 1))
+
+
 @pytest.mark.parametrize("name", ["a/2.dcm", "other/2.IMA", "a/IM2", "a/MR.1.2.840.113619"])
 @pytest.mark.parametrize("zeroed", [132, 512, None])
 def test_an_image_that_was_never_written_is_refused(
@@ -1034,6 +1054,7 @@ def encapsulated(*lengths: int) -> bytes:
 MPEG = "1.2.840.10008.1.2.4.100"
 HEVC = "1.2.840.10008.1.2.4.108"
 FRAGMENTABLE = "1.2.840.10008.1.2.4.106.1"
+MULTI_COMPONENT = "1.2.840.10008.1.2.4.93"  # JPEG 2000 Part 2
 RLE = "1.2.840.10008.1.2.5"
 
 
@@ -1055,12 +1076,17 @@ RLE = "1.2.840.10008.1.2.5"
         (MPEG, "300 ", (8,), True),
         (HEVC, "300 ", (8,), True),
         (FRAGMENTABLE, "300 ", (8, 8), True),
+        (MULTI_COMPONENT, "300 ", (), False),
+        (MULTI_COMPONENT, "300 ", (8, 8), True),
     ],
 )
 def test_a_frame_without_a_fragment_is_cut_short(
     path: Path, syntax: str, frames: str | None, lengths: tuple[int, ...], *, whole: bool
 ) -> None:
-    """PS3.5 A.4: a fragment is of one frame, but for video; A.4.2: RLE has one for each."""
+    """PS3.5 A.4: a fragment is of one frame, but for video; A.4.2: RLE has one for each.
+
+    8.2.4: frames may be the components of JPEG 2000 Part 2.
+    """
     number = {} if frames is None else {0x00280008: element(0x00280008, "IS", frames)}
     data = meta(syntax) + body(extra=described() | number) + encapsulated(*lengths)
     (instances, refused, _) = found(path, data)

@@ -115,6 +115,7 @@ def test_defaults_are_filled_in() -> None:
         ({"destination": "pacs example"}, "destination"),
         ({"destination": "-pacs"}, "destination"),
         ({"destination": "10.0.0"}, "destination"),
+        ({"destination": "fe80::1%eth0"}, "destination"),
         ({"destination": "256.1.1.1"}, "destination"),
         ({"destination": "0x7f.1"}, "destination"),
         ({"destination": "pacs.0x1"}, "destination"),

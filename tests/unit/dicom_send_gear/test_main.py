@@ -397,6 +397,16 @@ def test_an_image_that_c_find_does_not_find_was_not_sent() -> None:
     assert notes(reports[0]) == [("not found", 1)]
 
 
+def test_an_image_that_can_not_be_asked_for_stays_sent() -> None:
+    """It has a row that says so, and is not waited for."""
+    waits: list[float] = []
+    server = FakeServer(unasked={"1.2"}, late={"1.1": 1})
+    reports, _ = run(FakeContents(images("1.1", "1.2")), server=server, waits=waits, verify=True)
+    assert waits == list(VERIFY_WAITS[:1])
+    assert told(reports[0]) == (2, 2, "Complete")
+    assert notes(reports[0]) == [("not checked", 1)]
+
+
 @pytest.mark.parametrize("finds", [False, ServiceError("The DICOM server", "timed out")])
 def test_what_can_not_be_verified_stays_sent(finds: bool | ServiceError) -> None:  # noqa: FBT001
     """No C-FIND, or none that works: a note, and no failure."""
@@ -474,7 +484,7 @@ def test_asking_for_the_images_afterwards_is_progress() -> None:
     calls: list[int] = []
 
     class Reading(FakeServer):
-        def stored(self, items: Sequence[Sendable]) -> frozenset[str] | None:
+        def stored(self, items: Sequence[Sendable]) -> dict[str, bool] | None:
             before = len(calls)
             for item in items:
                 assert b"".join(item.chunks()) == b"data set"

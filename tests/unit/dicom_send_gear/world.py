@@ -119,6 +119,7 @@ class FakeServer:
         accepts_instead: the syntax in which it takes uncompressed images that it refuses else.
         answers: SOP instance UID -> status and reason; all others are taken.
         forgets: SOP instance UIDs that it takes and has not got later.
+        unasked: SOP instance UIDs that can't be asked for.
         late: SOP instance UID -> how many queries do not find it yet.
         dies_after: images that it takes before it gives up for good.
         breaks_after: images that it takes before an error comes out that nobody foresaw.
@@ -128,6 +129,7 @@ class FakeServer:
     accepts_instead: str | None = None
     answers: dict[str, tuple[int, str]] = field(default_factory=dict)
     forgets: set[str] = field(default_factory=set)
+    unasked: set[str] = field(default_factory=set)
     late: dict[str, int] = field(default_factory=dict)
     finds: bool | ImagingError = True
     dies_after: int | None = None
@@ -199,15 +201,15 @@ class FakeServer:
             transfer_syntax_uid=converted,
         )
 
-    def stored(self, items: Sequence[Sendable]) -> frozenset[str] | None:
+    def stored(self, items: Sequence[Sendable]) -> dict[str, bool] | None:
         """Say what it has."""
         self.requests.append("find")
         if isinstance(self.finds, ImagingError):
             raise self.finds
         asked = self.requests.count("find")
-        uids = {each.sop_instance_uid for each in items}
-        uids = {uid for uid in uids if asked > self.late.get(uid, 0)}
-        return frozenset((uids & set(self.archive)) - self.forgets) if self.finds else None
+        uids = {each.sop_instance_uid for each in items} - self.unasked
+        has = {uid for uid in self.archive if asked > self.late.get(uid, 0)} - self.forgets
+        return {uid: uid in has for uid in uids} if self.finds else None
 
 
 @dataclass(slots=True)

@@ -114,8 +114,8 @@ class DimseServer:
         """Verify that the server answers (C-ECHO, PS3.4 annex A).
 
         Returns:
-            False where it refuses the presentation context for that: it may take images all the
-            same.
+            False where it refuses the presentation context for that, or ends the association at the
+            request, as Orthanc does where C-ECHO is not allowed: it may take images all the same.
 
         Raises:
             ConfigError: it does not want us; of which kind says why.
@@ -124,7 +124,12 @@ class DimseServer:
         with self._association([_VERIFICATION], "verifying it") as association:
             if _VERIFICATION not in association.accepted:
                 return False
-            reply = association.echo(_VERIFICATION)
+            try:
+                reply = association.echo(_VERIFICATION)
+            except AssociationLostError as error:
+                if error.failure.silent:
+                    raise
+                return False
         if reply.status != SUCCESS:
             problem = status_text(reply.status, reply.comment)
             raise DicomServerError(self.name, problem, while_="verifying it")
@@ -175,25 +180,28 @@ class DimseServer:
             )
             yield from sending.results(self._associations)
 
-    def stored(self, items: Sequence[Sendable]) -> frozenset[str] | None:
-        """Return which SOP instance UIDs of `items` the server has; None: it offers no C-FIND.
+    def stored(self, items: Sequence[Sendable]) -> Mapping[str, bool] | None:
+        """Return by SOP instance UID whether the server has it; None: it offers no C-FIND.
 
         A query at the level IMAGE per series, in the Study Root model (PS3.4 C.6.2). Of a data set
-        without a study or series UID nothing can be asked: it counts as not stored.
+        without a study or series UID nothing can be asked: it is left out.
 
         Raises:
             ConfigError: the server does not want us; of which kind says why.
             ServiceError: it does not answer, or the query failed.
         """
-        asked = {item.sop_instance_uid for item in items}
-        series = sorted({found for item in items if (found := series_of(item)) is not None})
-        has: set[str] = set()
+        series: dict[tuple[str, str], list[str]] = {}
+        for item in items:
+            if (found := series_of(item)) is not None:
+                series.setdefault(found, []).append(item.sop_instance_uid)
+        stored: dict[str, bool] = {}
         with self._association([_STUDY_ROOT_FIND], "querying it") as association:
             if _STUDY_ROOT_FIND not in association.accepted:
                 return None
-            for study_uid, series_uid in series:
-                has |= self._instances(association, study_uid, series_uid)
-        return frozenset(has & asked)
+            for (study_uid, series_uid), asked in sorted(series.items()):
+                has = self._instances(association, study_uid, series_uid)
+                stored |= {uid: uid in has for uid in asked}
+        return stored
 
     def _instances(self, association: Association, study_uid: str, series_uid: str) -> set[str]:
         identifier = commands.query_identifier(study_uid, series_uid)
