@@ -129,6 +129,7 @@ class DimseServer:
             except AssociationLostError as error:
                 if error.failure.silent:
                     raise
+                association.abort()  # It is over: nobody would answer a release.
                 return False
         if reply.status != SUCCESS:
             problem = status_text(reply.status, reply.comment)
