@@ -57,7 +57,7 @@ class NotSentError(Exception):
     """An image was not sent: a rate of what failed is worth nothing."""
 
 
-TLS_PAIRS = 3
+TLS_PAIRS = 6
 """Pairs of a turn: one is worth little, both processors are busy at both ends."""
 
 
