@@ -393,8 +393,8 @@ class DicomServer(Protocol):
             UnreachableError: it does not.
         """
 
-    def echo(self) -> bool:
-        """Verify that the server answers (C-ECHO); return False where it does not offer that.
+    def echo(self) -> str | None:
+        """Verify that the server answers (C-ECHO); return why it does not offer that, else None.
 
         Such a server may take images all the same.
 

@@ -133,7 +133,8 @@ def listening(
             yield sock.getsockname()[1]
         finally:
             stop.set()
-            for thread in (acceptor, *threads):
+            acceptor.join()  # It may be about to start one.
+            for thread in threads:
                 thread.join()
 
 
@@ -195,15 +196,18 @@ def stored() -> bytes:
 
 def pass_pdu(connection: socket.socket) -> None:
     """Read one PDU (PS3.8 9.3.1); it may come in several pieces, which no `recv` tells apart."""
-    # A time-out would end MSG_WAITALL with what is there.
-    with connection.makefile("rb", buffering=0) as stream:
-        left = struct.calcsize(">BxL")
-        head = b""
-        while len(head) < left:
-            head += stream.read(left - len(head)) or b""
-        left = struct.unpack(">BxL", head)[1]
-        while left:
-            left -= len(stream.read(left) or b"")
+    _exactly(connection, struct.unpack(">BxL", _exactly(connection, 6))[1])
+
+
+def _exactly(connection: socket.socket, size: int) -> bytes:
+    """Read so many bytes. A time-out would end MSG_WAITALL with what is there."""
+    data = b""
+    while len(data) < size:
+        more = connection.recv(size - len(data))
+        if not more:
+            raise ConnectionAbortedError
+        data += more
+    return data
 
 
 def accept_of(longest: int = 16384) -> bytes:

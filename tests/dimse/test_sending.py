@@ -8,16 +8,24 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from pydicom.dataset import Dataset
 from pynetdicom import AE, AllStoragePresentationContexts, evt
 from pynetdicom.association import Association as Negotiation
+from pynetdicom.sop_class import StudyRootQueryRetrieveInformationModelFind  # type: ignore[attr-defined]
 
 from imaging_gears.adapters.dimse.opening import Opening
 from imaging_gears.adapters.dimse.server import DimseServer
-from imaging_gears.errors import AssociationRejectedError, InputFileError, ServiceError
+from imaging_gears.errors import (
+    AssociationRejectedError,
+    DicomServerError,
+    InputFileError,
+    ServiceError,
+)
 from imaging_gears.ports import Offer, Sent
 from tests.dimse.items import (
     BIG,
@@ -29,6 +37,8 @@ from tests.dimse.items import (
     JPEG_2000,
     MR,
     RLE,
+    SERIES,
+    STUDY,
     Item,
     converted,
     item,
@@ -454,34 +464,113 @@ def test_a_server_without_verification_is_asked_for_its_contexts_all_the_same() 
     """It refuses the context of C-ECHO and takes images."""
     with scripted(lambda *_: 0, contexts=(MR,)) as scp:
         server = server_at(scp.port)
-        assert server.echo() is False
+        assert "refused" in (server.echo() or "")
         assert server.offers({(MR, EXPLICIT)}) == {
             (MR, EXPLICIT): Offer(transfer_syntax_uid=EXPLICIT)
         }
     assert server.given_up is None
 
 
-def test_a_server_that_ends_the_association_at_an_echo_does_not_offer_it() -> None:
-    """As Orthanc does where C-ECHO is not allowed."""
+ABORT = bytes([7, 0, 0, 0, 0, 4, 0, 0, 0, 0])  # PS3.8 9.3.8
+RELEASE = bytes([5, 0, 0, 0, 0, 4, 0, 0, 0, 0])  # PS3.8 9.3.6
+
+
+@contextmanager
+def answering_an_echo(answer: bytes) -> Iterator[tuple[int, list[bytes]]]:
+    """A server that answers a C-ECHO like that; yields its port, and what it hears then."""
+    heard: list[bytes] = []
 
     def serve(connection: socket.socket) -> None:
         pass_pdu(connection)
         connection.sendall(accept_of())
         pass_pdu(connection)
-        connection.sendall(bytes([7, 0, 0, 0, 0, 4, 0, 0, 0, 0]))  # A-ABORT, PS3.8 9.3.8
+        connection.sendall(answer)
+        if not answer:
+            return
         while data := connection.recv(65536):
             heard.append(data)
 
-    heard: list[bytes] = []
     with listening(serve) as port:
-        assert server_at(port).echo() is False
-    # No A-RELEASE-RQ (type 5), which nobody would answer.
-    assert [data[0] for data in heard] in ([], [7])
+        yield port, heard
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        (ABORT, "aborted by the server"),
+        (RELEASE, "released by the server"),
+        (b"", "the server closed the connection"),
+    ],
+)
+def test_a_server_that_ends_the_association_at_an_echo_does_not_offer_it(
+    answer: bytes, reason: str
+) -> None:
+    """As Orthanc does where C-ECHO is not allowed; nobody would answer a release then."""
+    with answering_an_echo(answer) as (port, heard):
+        assert server_at(port).echo() == reason
+    assert all(data[0] != RELEASE[0] for data in heard)
+
+
+@pytest.mark.parametrize("answer", [b"HTTP/1.1 400 Bad Request", stored(), b"\x09" + ABORT[1:]])
+def test_nonsense_for_an_answer_to_an_echo_is_a_failure(answer: bytes) -> None:
+    """No PDU, the answer to something else, a PDU of a type that there is not."""
+    with answering_an_echo(answer) as (port, _), pytest.raises(DicomServerError):
+        server_at(port).echo()
+
+
+class Broken(Item):
+    """An instance whose source is gone."""
+
+    def chunks(self) -> Iterator[bytes]:
+        """Fail."""
+        raise InputFileError("gone")
+
+
+def without(one: Item, uid: str, other: str) -> Item:
+    """The same with another UID of that length."""
+    assert len(uid) == len(other)
+    return replace(one, data=one.data.replace(uid.encode(), other.encode()))
+
+
+def test_a_server_is_asked_for_each_series_and_only_for_what_has_one() -> None:
+    """What has no study or series UID is left out; an empty one would match anything."""
+    asked: list[tuple[str, str]] = []
+    has = {f"{SERIES}.0", f"{SERIES}.2", f"{SERIES}.3"}
+
+    def find(event: Event) -> Iterator[tuple[int, Dataset | None]]:
+        asked.append((event.identifier.StudyInstanceUID, event.identifier.SeriesInstanceUID))
+        for uid in sorted(has):
+            answer = Dataset()
+            answer.SOPInstanceUID = uid
+            yield 0xFF00, answer
+
+    ae = AE(ae_title="SCP")
+    ae.add_supported_context(StudyRootQueryRetrieveInformationModelFind)
+    scp = ae.start_server(("127.0.0.1", 0), block=False, evt_handlers=[(evt.EVT_C_FIND, find)])
+    other = SERIES[:-1] + "9"
+    items = [
+        item(0),
+        item(1),
+        without(item(2), f"{SERIES}\0", f"{other}\0"),
+        without(item(3), f"{STUDY}\0", " " * len(STUDY) + "\0"),
+        without(item(4), f"{STUDY}\0", "*" + STUDY[1:] + "\0"),
+    ]
+    try:
+        server = server_at(scp.server_address[1])
+        found = server.stored(items)
+        nothing = server.stored(items[3:])
+        with pytest.raises(InputFileError):
+            server.stored([Broken(number=9, data=b"")])
+    finally:
+        scp.shutdown()
+    assert found == {f"{SERIES}.0": True, f"{SERIES}.1": False, f"{SERIES}.2": True}
+    assert asked == [(STUDY, SERIES), (STUDY, other)]
+    assert nothing == {}
 
 
 def test_echo_and_find_of_a_storage_server(tmp_path: Path) -> None:
     """A plain storescp answers C-ECHO, and offers no C-FIND."""
     with storescp(tmp_path / "in", "--fork") as scp:
         server = server_at(scp.port)
-        assert server.echo()
+        assert server.echo() is None
         assert server.stored([item(0)]) is None

@@ -440,8 +440,12 @@ def test_an_answer_that_drips_is_waited_for(pki: Pki) -> None:
         with context.wrap_socket(connection, server_side=True) as wrapped:
             wrapped.recv(9999)
             wrapped.sendall(accept_of())
-            while not wrapped.recv(65536).endswith(data[-100:]):
-                pass
+            received = b""
+            while not received.endswith(data[-100:]):
+                more = wrapped.recv(65536)
+                if not more:
+                    return
+                received += more
             dripping.set()
             wrapped.sendall(stored())
             wrapped.recv(65536)
@@ -455,10 +459,10 @@ def test_an_answer_that_drips_is_waited_for(pki: Pki) -> None:
 
     def drip(source: socket.socket, target: socket.socket) -> None:
         while taken := source.recv(65536):
-            for at in range(0, len(taken), 16):
+            for at in range(0, len(taken), 4):
                 if dripping.is_set():
-                    time.sleep(0.5)
-                target.sendall(taken[at : at + 16])
+                    time.sleep(0.12)
+                target.sendall(taken[at : at + 4])
 
     one = item(0)
     data = one.data

@@ -56,7 +56,7 @@ def lost_image(prefix: bytes, name: str | None, folders: AbstractSet[str]) -> st
         return "It is empty, and named as images are: cut off."
     if len(prefix) < _SHORTEST:
         if not has_suffix and _is_text(prefix):
-            return None  # A note, a checksum; what is cut off of a DICOM has NUL bytes.
+            return None  # A note, a checksum. What is left of a DICOM has NUL bytes as a rule.
         return "It is shorter than the start of any DICOM, and named as images are: cut off."
     if not any(prefix[:_SHORTEST]):
         return "It begins with NUL bytes only, and is named as images are: zeroed, or not written."
@@ -64,11 +64,8 @@ def lost_image(prefix: bytes, name: str | None, folders: AbstractSet[str]) -> st
 
 
 def _is_text(data: bytes) -> bool:
-    try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        return False
-    return all(each.isprintable() or each in "\t\r\n" for each in text)
+    """Return whether there are no control characters, in whatever encoding of a byte for ASCII."""
+    return not data.translate(None, b"\t\r\n") or min(data.translate(None, b"\t\r\n")) >= ord(" ")
 
 
 def _path(name: str | None) -> PurePosixPath:

@@ -237,12 +237,13 @@ def _echo(server: DicomServer) -> None:
         ConfigError, ServiceError: it wants nothing of us, or does not answer.
     """
     with step("C-ECHO") as remarks:
-        offered = server.echo()
-        remarks.append("answered" if offered else "not offered")
-    if not offered:
+        why_not = server.echo()
+        remarks.append("not offered" if why_not else "answered")
+    if why_not:
         log.warning(
-            "the server does not offer C-ECHO: it refuses the presentation context, or ends the"
-            " association at the request; it may take images all the same, and is asked for theirs"
+            "the server does not offer C-ECHO (%s); it may take images all the same, and is asked"
+            " for theirs",
+            why_not,
         )
 
 

@@ -264,7 +264,8 @@ def test_what_is_short_and_not_named_so_is_passed_over(path: Path, name: str) ->
         ("a/IM2", dicom()[:4], True),
         ("a/IM2", bytes(131), True),
         ("a/IM2", b"\x08\0\5\0CS\n\0ISO_IR 100", True),
-        ("a/IM2", b"\xff\xfe", True),
+        ("a/IM2", b"M\xfcller \xa0", False),
+        ("a/IM2", b"\xff\xfea\0", True),
         ("a/2.dcm", b"Not Found", True),
     ],
 )

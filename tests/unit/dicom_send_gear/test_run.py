@@ -149,7 +149,7 @@ def test_a_dry_run_that_ends_in_its_echo_leaves_a_report(
     """Refused or cancelled before anything was asked: each file has its row, which says why."""
 
     class Refusing(FakeServer):
-        def echo(self) -> bool:
+        def echo(self) -> str | None:
             raise failure
 
     monkeypatch.setattr(run, "dicom_server", lambda *_: Refusing())

@@ -146,10 +146,10 @@ class FakeServer:
     def look_up(self) -> None:
         """Its name is known."""
 
-    def echo(self) -> bool:
+    def echo(self) -> str | None:
         """Count it."""
         self.requests.append("echo")
-        return True
+        return None
 
     def offers(self, pairs: Collection[SyntaxPair]) -> Mapping[SyntaxPair, Offer]:
         """Say how each would be sent."""

@@ -35,14 +35,21 @@ class AssociationLostError(Exception):
         reason: a phrase without the server's name.
         kind: what it is as an error of the project.
         silent: nothing moved until a time-out.
+        ended: the server ended it, and did not send nonsense.
     """
 
     def __init__(
-        self, reason: str, kind: type[ImagingError] = DicomServerError, *, silent: bool = False
+        self,
+        reason: str,
+        kind: type[ImagingError] = DicomServerError,
+        *,
+        silent: bool = False,
+        ended: bool = False,
     ) -> None:
         super().__init__(reason)
         self.reason = reason
         self.failure = Failure(reason, kind, silent)
+        self.ended = ended
 
 
 class AssociationRefusedError(Exception):

@@ -8,7 +8,8 @@ from typing import Final
 
 from imaging_gears.dicom.attributes import SERIES_INSTANCE_UID, STUDY_INSTANCE_UID
 from imaging_gears.dicom.header import read_header
-from imaging_gears.errors import ImagingError
+from imaging_gears.dicom.uid import is_uid
+from imaging_gears.errors import HeaderError
 from imaging_gears.ports import Sendable
 
 _ELEMENT: Final = struct.Struct("<HH2sH")
@@ -16,14 +17,20 @@ _UINT32: Final = struct.Struct("<L")
 
 
 def series_of(item: Sendable) -> tuple[str, str] | None:
-    """Return StudyInstanceUID and SeriesInstanceUID, None where one is missing or can't be read."""
+    """Return StudyInstanceUID and SeriesInstanceUID, None where one can't be read, or is no UID.
+
+    What is none may mean something else to C-FIND: an empty one matches all (PS3.4 C.2.2.2.3).
+
+    Raises:
+        ImagingError: the source of the instance broke.
+    """
     wanted = (STUDY_INSTANCE_UID, SERIES_INSTANCE_UID)
     try:
         header = read_header(_File(_meta(item.transfer_syntax_uid), item.chunks()), wanted)
-    except ImagingError:
+    except HeaderError:
         return None
-    study, series = (header.values[attribute.keyword] for attribute in wanted)
-    return (study[0], series[0]) if study and series else None
+    study, series = ("\\".join(header.values[attribute.keyword]) for attribute in wanted)
+    return (study, series) if is_uid(study) and is_uid(series) else None
 
 
 def _meta(transfer_syntax_uid: str) -> bytes:

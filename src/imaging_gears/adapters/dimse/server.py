@@ -110,12 +110,13 @@ class DimseServer:
         if why is not None:
             raise UnreachableError(self.name, why, while_="looking up destination")
 
-    def echo(self) -> bool:
+    def echo(self) -> str | None:
         """Verify that the server answers (C-ECHO, PS3.4 annex A).
 
         Returns:
-            False where it refuses the presentation context for that, or ends the association at the
-            request, as Orthanc does where C-ECHO is not allowed: it may take images all the same.
+            Why it does not offer that, None where it answers. It refuses the presentation context,
+            or ends the association at the request, as Orthanc does where C-ECHO is not allowed: it
+            may take images all the same.
 
         Raises:
             ConfigError: it does not want us; of which kind says why.
@@ -123,18 +124,18 @@ class DimseServer:
         """
         with self._association([_VERIFICATION], "verifying it") as association:
             if _VERIFICATION not in association.accepted:
-                return False
+                return why_not(_VERIFICATION, association.refused)
             try:
                 reply = association.echo(_VERIFICATION)
             except AssociationLostError as error:
-                if error.failure.silent:
+                if not error.ended:
                     raise
                 association.abort()  # It is over: nobody would answer a release.
-                return False
+                return error.reason
         if reply.status != SUCCESS:
             problem = status_text(reply.status, reply.comment)
             raise DicomServerError(self.name, problem, while_="verifying it")
-        return True
+        return None
 
     def offers(self, pairs: Collection[SyntaxPair]) -> Mapping[SyntaxPair, Offer]:
         """Return for each pair how such instances would be sent, or why they would not be.

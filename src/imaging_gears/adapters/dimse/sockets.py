@@ -83,7 +83,7 @@ class RememberingSocket(socket.socket):
 
 
 class TlsSocket(RememberingSocket, ssl.SSLSocket):
-    """TLS over a socket. It is made by `secured`, and never sends or takes anything in the clear.
+    """TLS over a socket, made by `secured`. Use `send`, `sendall` and `recv`: never in the clear.
 
     A `send` encrypts and sends all that it is given, a record of 16 KiB after the other, without
     waiting in between for the turn of its thread: the server decrypts the first ones meanwhile.
@@ -149,5 +149,4 @@ def secured(sock: socket.socket, context: ssl.SSLContext, host: str) -> TlsSocke
     context.sslsocket_class = TlsSocket
     made = context.wrap_socket(sock, server_hostname=host, do_handshake_on_connect=False)
     assert isinstance(made, TlsSocket)  # noqa: S101 - it is of the class above
-    made.failure = None  # `ssl` has looked whether there is something to read already
     return made

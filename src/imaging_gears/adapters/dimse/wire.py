@@ -198,7 +198,8 @@ class Wire:
         """
         kind, body = self._pdu()
         if kind != _P_DATA:
-            raise AssociationLostError(self._farewell(kind, body))
+            ended = kind in (_ABORT, _RELEASE_RQ)
+            raise AssociationLostError(self._farewell(kind, body), ended=ended)
         position = 0
         while position < len(body):
             try:
@@ -272,11 +273,16 @@ class Wire:
             if isinstance(error, TimeoutError):
                 raise self._lost(error) from error
             word = self._last_word()
-            raise (self._lost(error) if word is None else AssociationLostError(word)) from error
+            if word is not None:
+                raise AssociationLostError(word, ended=True) from error
+            raise self._lost(error) from error
 
     def _lost(self, error: OSError) -> AssociationLostError:
-        silent = isinstance(error, TimeoutError)
-        return AssociationLostError(socket_text(error, self._seconds), silent=silent)
+        return AssociationLostError(
+            socket_text(error, self._seconds),
+            silent=isinstance(error, TimeoutError),
+            ended=isinstance(error, ConnectionError),
+        )
 
     def _last_word(self) -> str | None:
         try:
@@ -303,7 +309,7 @@ class Wire:
             except OSError as error:
                 raise self._lost(error) from error
             if not data:
-                raise AssociationLostError("the server closed the connection")
+                raise AssociationLostError("the server closed the connection", ended=True)
             self._received += data
         taken = bytes(self._received[:size])
         del self._received[:size]
