@@ -64,8 +64,8 @@ def lost_image(prefix: bytes, name: str | None, folders: AbstractSet[str]) -> st
 
 
 def _is_text(data: bytes) -> bool:
-    """Return whether there are no control characters, in whatever encoding of a byte for ASCII."""
-    return not data.translate(None, b"\t\r\n") or min(data.translate(None, b"\t\r\n")) >= ord(" ")
+    """Return whether there are no control characters, in whatever extension of ASCII."""
+    return all(each >= ord(" ") for each in data.translate(None, b"\t\r\n"))
 
 
 def _path(name: str | None) -> PurePosixPath:
