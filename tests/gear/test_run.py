@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import datetime as dt
 import json
 import re
@@ -78,6 +79,9 @@ def test_a_first_run_writes_all_five_outputs(center: Center) -> None:
     }
 
     key, event = only_event(center)
+    other = copy.copy(center)
+    other.adcid = 4418  # it is in the key, within the PTID
+    assert other.events() == {}
     moment = dt.datetime.fromisoformat(event["timestamp"])
     assert before <= moment <= after
     second = moment.strftime("%Y%m%d-%H%M%S")
