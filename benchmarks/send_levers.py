@@ -39,7 +39,7 @@ from tests.pki import self_signed
 
 Run = Callable[[], object]
 Off = Callable[[], AbstractContextManager[None]]
-COUNT, LARGE_COUNT, SLOW_COUNT = 500, 50, 100
+COUNT, LARGE_COUNT, SLOW_COUNT, FILE_COUNT = 500, 50, 100, 20
 
 
 def main() -> int:
@@ -49,12 +49,13 @@ def main() -> int:
     turns = parser.parse_args().turns
     with tempfile.TemporaryDirectory(prefix="bench-levers-") as name, ExitStack() as stack:
         folder = Path(name)
-        small, large, few = (
+        small, large, few, fewer = (
             images(folder, *each)[1]
             for each in (
                 ("small", COUNT, SMALL),
                 ("large", LARGE_COUNT, LARGE),
                 ("few", SLOW_COUNT, SMALL),
+                ("fewer", FILE_COUNT, SMALL),
             )
         )
         identity = self_signed(folder, "server")
@@ -64,6 +65,8 @@ def main() -> int:
         options = ("+tls", str(key), str(cert), "+cf", str(cert), "-rc")
         secure = stack.enter_context(storescp(*options, nodelay=False))
         far = stack.enter_context(slow_line(port, 0.01))
+        prompt = stack.enter_context(storescp(*options, nodelay=True))
+        far_secure = stack.enter_context(slow_line(prompt, 0.01))
 
         def report(name: str, with_it: Run, without: Run) -> None:
             sys.stdout.write(f"{_slower(with_it, without, turns):6.2f}  {name}\n")
@@ -74,6 +77,12 @@ def main() -> int:
 
         lever("acknowledging at once, storescp as shipped", _delayed, lambda: ours(nagle, few))
         lever("the same over TLS", _delayed, lambda: ours(secure, few, tls=tls))
+        lever("encrypting a message in one call", _by_pieces, lambda: ours(prompt, small, tls=tls))
+        lever(
+            "asking before the first handshake is over, 20 ms, 20 images, 4 associations",
+            _after_the_handshake,
+            lambda: ours(far_secure, fewer, tls=tls, associations=4),
+        )
         lever("TCP_NODELAY on our side", _nagle, lambda: ours(port, small))
         report(
             "own PDU loop and no decoding, against pynetdicom and pydicom",
@@ -190,6 +199,32 @@ def _in_turn() -> Iterator[None]:
         return association
 
     with patch.object(Opening, "open", after):
+        yield
+
+
+@contextmanager
+def _by_pieces() -> Iterator[None]:
+    send = sockets.TlsSocket.send
+
+    def written(self: wire.Wire, pieces: list[wire.Buffer]) -> None:
+        for piece in pieces:
+            send(self._socket, piece)  # type: ignore[arg-type]
+
+    with patch.object(wire.Wire, "_write", written):
+        yield
+
+
+@contextmanager
+def _after_the_handshake() -> Iterator[None]:
+    connected = sockets.RememberingSocket.connect
+
+    def connect(self: sockets.RememberingSocket, address: object) -> None:
+        reached, self.reached = self.reached, None
+        connected(self, address)
+        if reached is not None:
+            reached()
+
+    with patch.object(sockets.RememberingSocket, "connect", connect):
         yield
 
 
