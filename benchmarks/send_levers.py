@@ -208,7 +208,7 @@ def _by_pieces() -> Iterator[None]:
 
     def written(self: wire.Wire, pieces: list[wire.Buffer]) -> None:
         for piece in pieces:
-            send(self._socket, piece)  # type: ignore[arg-type]
+            send(self._socket, piece)  # type: ignore[arg-type] # over TLS it is one
 
     with patch.object(wire.Wire, "_write", written):
         yield

@@ -139,6 +139,33 @@ def listening(
 
 
 @dataclass
+class Together:
+    """Keeps those that come waiting for each other.
+
+    Attributes:
+        count: of those that are waited for, for a second.
+        met: for each one whether the others came.
+    """
+
+    count: int
+    met: list[bool] = field(default_factory=list)
+    _all_here: threading.Barrier = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Wait for `count`."""
+        self._all_here = threading.Barrier(self.count)
+
+    def arrive(self) -> None:
+        """Wait for the others."""
+        try:
+            self._all_here.wait(1)
+        except threading.BrokenBarrierError:
+            self.met.append(False)
+        else:
+            self.met.append(True)
+
+
+@dataclass
 class Pauses:
     """Waits that are noted and not waited, unless they are to be `waited`, too."""
 

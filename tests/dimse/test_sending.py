@@ -16,7 +16,9 @@ import pytest
 from pydicom.dataset import Dataset
 from pynetdicom import AE, AllStoragePresentationContexts, evt
 from pynetdicom.association import Association as Negotiation
-from pynetdicom.sop_class import StudyRootQueryRetrieveInformationModelFind  # type: ignore[attr-defined]
+from pynetdicom.sop_class import (  # type: ignore[attr-defined] # they are made at import
+    StudyRootQueryRetrieveInformationModelFind,
+)
 
 from imaging_gears.adapters.dimse.opening import Opening
 from imaging_gears.adapters.dimse.server import DimseServer
@@ -46,6 +48,7 @@ from tests.dimse.items import (
 )
 from tests.dimse.peers import (
     QUICK,
+    Together,
     aborts_at,
     accept_of,
     listening,
@@ -157,23 +160,16 @@ def asked_together(count: int) -> Iterator[tuple[int, list[bool]]]:
 
     Yields its port, and for each one whether the others came before a second was over.
     """
-    together: list[bool] = []
-    all_here = threading.Barrier(count)
-
-    def requested(_: Event) -> None:
-        try:
-            all_here.wait(1)
-        except threading.BrokenBarrierError:
-            together.append(False)
-        else:
-            together.append(True)
-
+    together = Together(count)
     ae = AE(ae_title="SCP")
     ae.add_supported_context(MR, EXPLICIT)
-    handlers = [(evt.EVT_REQUESTED, requested), (evt.EVT_C_STORE, lambda _: 0)]
+    handlers = [
+        (evt.EVT_REQUESTED, lambda _: together.arrive()),
+        (evt.EVT_C_STORE, lambda _: 0),
+    ]
     server = ae.start_server(("127.0.0.1", 0), block=False, evt_handlers=handlers)
     try:
-        yield server.server_address[1], together
+        yield server.server_address[1], together.met
     finally:
         server.shutdown()
 

@@ -25,6 +25,7 @@ from tests.dcmtk import StoreScp
 from tests.dimse.items import item, stored_data_set
 from tests.dimse.peers import (
     QUICK,
+    Together,
     accept_of,
     listening,
     peer,
@@ -63,6 +64,13 @@ class Pki:
 def pki(tmp_path_factory: pytest.TempPathFactory) -> Pki:
     """Certificates, made once."""
     return Pki(tmp_path_factory.mktemp("pki"))
+
+
+def server_context(pki: Pki) -> ssl.SSLContext:
+    """Of a server of a test's own, which asks for no client certificate."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(pki.server.cert, pki.server.key)
+    return context
 
 
 def client_socket(pki: Pki) -> TlsSocket:
@@ -213,8 +221,7 @@ def test_a_server_that_closes_after_the_handshake_is_suspected_of_the_certificat
     pki: Pki,
 ) -> None:
     """Under TLS 1.3 some servers close without an alert."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(pki.server.cert, pki.server.key)
+    context = server_context(pki)
 
     def serve(connection: socket.socket) -> None:
         with context.wrap_socket(connection, server_side=True) as wrapped:
@@ -260,8 +267,7 @@ def test_a_slow_tls_server_is_waited_for_while_something_moves(
 ) -> None:
     """What is encrypted in one call takes longer than the time-out; its bytes keep moving."""
     big = item(0, pixels=300_000)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(pki.server.cert, pki.server.key)
+    context = server_context(pki)
 
     def slow(connection: socket.socket) -> None:
         with context.wrap_socket(connection, server_side=True) as wrapped:
@@ -306,8 +312,7 @@ def test_how_a_tls_server_ends_while_it_is_sent_to_is_the_reason(
     pki: Pki, last: bytes, reason: str
 ) -> None:
     """What it says is read after the failure of sending."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(pki.server.cert, pki.server.key)
+    context = server_context(pki)
 
     def serve(connection: socket.socket) -> None:
         with context.wrap_socket(connection, server_side=True) as wrapped:
@@ -358,8 +363,7 @@ def _pour(source: socket.socket, target: socket.socket) -> None:
 
 def test_nothing_is_sent_in_the_clear_after_a_shutdown(pki: Pki) -> None:
     """Another thread may end the connection while one is about to send."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(pki.server.cert, pki.server.key)
+    context = server_context(pki)
     taken: list[bytes] = []
     arrived = threading.Event()
 
@@ -432,8 +436,7 @@ def test_what_is_closed_in_the_handshake_leaves_other_files_alone(tmp_path: Path
 
 def test_an_answer_that_drips_is_waited_for(pki: Pki) -> None:
     """Its record takes longer than the time-out; its bytes keep coming."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(pki.server.cert, pki.server.key)
+    context = server_context(pki)
     dripping = threading.Event()
 
     def serve(connection: socket.socket) -> None:
@@ -500,17 +503,11 @@ def test_a_reconnect_keeps_tls(tmp_path: Path, pki: Pki) -> None:
 
 def test_no_association_waits_for_the_handshake_of_the_first_one(tmp_path: Path, pki: Pki) -> None:
     """On a long way that would take as long as sending an instance over each."""
-    together: list[bool] = []
-    all_here = threading.Barrier(4)
+    together = Together(4)
 
     def serve(connection: socket.socket) -> None:
         connection.recv(1, socket.MSG_PEEK)
-        try:
-            all_here.wait(1)
-        except threading.BrokenBarrierError:
-            together.append(False)
-        else:
-            together.append(True)
+        together.arrive()
         doorman.serve(connection)
 
     with storescp(tmp_path / "in", *tls_options(pki, pki.server)) as scp:
@@ -519,7 +516,7 @@ def test_no_association_waits_for_the_handshake_of_the_first_one(tmp_path: Path,
             server = server_at(port, tls=pki.files(), associations=4)
             results = send(server, [item(at) for at in range(8)])
     assert {each.outcome for each in results.values()} == {"sent"}
-    assert together == [True] * 4
+    assert together.met == [True] * 4
 
 
 def test_a_reconnect_verifies_the_server_again(tmp_path: Path, pki: Pki) -> None:

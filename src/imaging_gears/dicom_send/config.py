@@ -37,7 +37,7 @@ def _host(value: str) -> str:
         pass
     else:
         if getattr(address, "scope_id", None):
-            message = "no address that counts within one link only (behind its %)"
+            message = "an address without a scope (the % and what follows it)"
             raise ValueError(message)
         return str(address)
     # What ends in a number is an address with a slip in it, and no name; yet the system would take

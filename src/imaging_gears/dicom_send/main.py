@@ -230,7 +230,7 @@ class DicomSend:
             "file %d: the server has %d images", number, len(arrived) - len(lost) - len(unasked)
         )
         for each in unasked:
-            reason = "C-FIND can't ask for it: no StudyInstanceUID and SeriesInstanceUID in it"
+            reason = "C-FIND can't ask for it: its study or series UID is missing, or no UID"
             report.notes.append(_note(each, "not checked", reason))
         if unasked:
             log.warning("file %d: C-FIND can't ask for %d of them", number, len(unasked))

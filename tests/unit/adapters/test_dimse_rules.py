@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import socket
+import ssl
 import struct
 from contextlib import suppress
 
@@ -266,6 +268,35 @@ def test_an_association_that_takes_no_data_is_lost(longest: int) -> None:
     ours, theirs = socket.socketpair()
     with theirs, pytest.raises(AssociationLostError, match="long enough"):
         Wire(ours, longest, 1)
+
+
+@pytest.mark.parametrize(
+    ("error", "ended"),
+    [
+        (ConnectionResetError(), True),
+        (ssl.SSLEOFError(), True),  # as `ssl` tells of the same
+        (ssl.SSLError(), False),
+        (OSError(errno.EHOSTUNREACH, "no route to host"), False),
+    ],
+)
+def test_who_ended_an_association_is_told_alike_over_tls(
+    monkeypatch: pytest.MonkeyPatch, error: OSError, *, ended: bool
+) -> None:
+    """A server that cuts the connection has ended it; what else fails has not."""
+
+    def fail(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr("imaging_gears.adapters.dimse.wire._write_pieces", fail)
+    with (
+        socket.create_server(("127.0.0.1", 0)) as server,
+        socket.create_connection(server.getsockname()) as ours,
+    ):
+        server.accept()[0].close()
+        with pytest.raises(AssociationLostError) as raised:
+            Wire(ours, 0, 1).send(1, b"command")
+    assert raised.value.ended is ended
+    assert (raised.value.reason == "the connection was lost") is ended
 
 
 def p_data(values: list[tuple[int, bytes]]) -> bytes:

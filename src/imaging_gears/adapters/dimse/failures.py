@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ssl
 from dataclasses import dataclass
+from typing import Final
 
 from imaging_gears.errors import DicomServerError, ImagingError
 
@@ -68,6 +69,10 @@ class AssociationRefusedError(Exception):
         self.final = final
 
 
+CUT: Final = (ConnectionError, ssl.SSLEOFError, ssl.SSLSyscallError)
+"""What a socket, plain or over TLS, raises where the server has cut the connection."""
+
+
 def socket_text(error: OSError, seconds: float) -> str:
     """Return what happened to a connection, without the system's own numbers.
 
@@ -79,7 +84,7 @@ def socket_text(error: OSError, seconds: float) -> str:
         return f"no progress in {seconds:g} s"
     if isinstance(error, ConnectionRefusedError):
         return "the connection was refused"
-    if isinstance(error, ConnectionError | ssl.SSLEOFError | ssl.SSLSyscallError):
+    if isinstance(error, CUT):
         return "the connection was lost"
     if isinstance(error, ssl.SSLError):
         return f"TLS failed ({error.reason or 'without a reason'})"

@@ -17,7 +17,7 @@ from functools import partial
 from typing import Final, TypeVar
 
 from imaging_gears.adapters.dimse import commands
-from imaging_gears.adapters.dimse.failures import AssociationLostError, socket_text
+from imaging_gears.adapters.dimse.failures import CUT, AssociationLostError, socket_text
 from imaging_gears.adapters.dimse.sockets import TlsSocket, acknowledge_at_once
 from imaging_gears.adapters.dimse.status import abort_text
 from imaging_gears.errors import InputFileError
@@ -281,7 +281,7 @@ class Wire:
         return AssociationLostError(
             socket_text(error, self._seconds),
             silent=isinstance(error, TimeoutError),
-            ended=isinstance(error, ConnectionError),
+            ended=isinstance(error, CUT),
         )
 
     def _last_word(self) -> str | None:
