@@ -270,12 +270,19 @@ def test_an_association_that_takes_no_data_is_lost(longest: int) -> None:
         Wire(ours, longest, 1)
 
 
+def failed_tls() -> ssl.SSLError:
+    """As `ssl` raises one: OpenSSL's reason is an attribute."""
+    error = ssl.SSLError(1, "bad record mac")
+    error.reason = "BAD_RECORD_MAC"
+    return error
+
+
 @pytest.mark.parametrize(
     ("error", "ended"),
     [
         (ConnectionResetError(), True),
         (ssl.SSLEOFError(), True),  # as `ssl` tells of the same
-        (ssl.SSLError(), False),
+        (failed_tls(), False),
         (OSError(errno.EHOSTUNREACH, "no route to host"), False),
     ],
 )
